@@ -1,0 +1,208 @@
+//! Starting and stopping the servers.
+
+use std::env;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use todana_bench::{Plan, Target, ValueSize};
+
+use crate::{Contestants, Result};
+
+/// How long a server may take to listen; valgrind needs most of it.
+const READY_MAX: Duration = Duration::from_secs(30);
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    Memcached,
+    Todana,
+    Before,
+    Floor,
+}
+
+impl Who {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Memcached => "memcached",
+            Self::Todana => "todana",
+            Self::Before => "before",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+impl Contestants {
+    /// Those who are there; who is missing is named on stderr.
+    pub(crate) fn present(&self) -> Vec<Who> {
+        let mut present = Vec::new();
+        let before = self.before.as_ref().map(|path| (Who::Before, path));
+        let all = [(Who::Memcached, &self.memcached), (Who::Todana, &self.todana)];
+        for (who, path) in all.into_iter().chain(before) {
+            match find(path) {
+                Some(_) => present.push(who),
+                None => eprintln!("no {} at {}: skipped", who.name(), path.display()),
+            }
+        }
+        present.push(Who::Floor);
+        present
+    }
+
+    /// The command line of a server at `target`. The floor needs the plan to know the shape.
+    fn command_line(&self, who: Who, target: &Target, plan: &Plan) -> Result<Vec<String>> {
+        let place = match target {
+            Target::Tcp(address) => {
+                let port = address.rsplit(':').next().unwrap_or_default();
+                vec!["-p".to_owned(), port.to_owned()]
+            }
+            Target::Unix(path) => vec!["-s".to_owned(), path.display().to_string()],
+        };
+        let path = |path: &Path| -> Result<String> {
+            let found = find(path).ok_or_else(|| format!("no program at {}", path.display()))?;
+            Ok(found.display().to_string())
+        };
+        let mut line = Vec::new();
+        let common = format!("-t 1 -m {} -c 1024", self.memory_mib);
+        match who {
+            Who::Memcached => {
+                line.push(path(&self.memcached)?);
+                line.extend(place);
+                line.extend(words(&common));
+                line.extend(words("-u root"));
+                if matches!(target, Target::Tcp(_)) {
+                    line.extend(words("-U 0 -l 127.0.0.1"));
+                }
+                line.extend(words(&self.memcached_args));
+            }
+            Who::Todana | Who::Before => {
+                let program = if who == Who::Before { self.before.as_ref() } else { None };
+                line.push(path(program.unwrap_or(&self.todana))?);
+                line.push("serve".to_owned());
+                line.extend(place);
+                line.extend(words(&common));
+                line.extend(words(&self.todana_args));
+            }
+            Who::Floor => {
+                line.push(env::current_exe()?.display().to_string());
+                line.push("floor".to_owned());
+                match target {
+                    Target::Tcp(_) => line.extend(["--port".to_owned(), place[1].clone()]),
+                    Target::Unix(_) => line.extend(["--unix".to_owned(), place[1].clone()]),
+                }
+                let ValueSize::Fixed(value) = plan.value_size else {
+                    return Err("the floor needs values of one size".into());
+                };
+                line.extend(words(&format!(
+                    "--dialect {} --keys-per-get {} --key-size {} --value-size {value}",
+                    plan.dialect, plan.keys_per_get, plan.key_size_bytes,
+                )));
+            }
+        }
+        Ok(line)
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The program, looked up in PATH if it is a bare name.
+fn find(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// A running server, killed when dropped.
+pub(crate) struct Server {
+    pub(crate) who: Who,
+    pub(crate) target: Target,
+    child: Child,
+}
+
+impl Server {
+    /// Starts a server on its core and waits until it listens. `wrapper` goes before the server's
+    /// own command line (valgrind). `unix` asks for a Unix socket.
+    pub(crate) fn start(
+        contestants: &Contestants,
+        who: Who,
+        plan: &Plan,
+        wrapper: &[String],
+        unix: bool,
+    ) -> Result<Self> {
+        let target = if unix {
+            let name = format!("todana-bench-{}-{}.sock", std::process::id(), who.name());
+            let path = env::temp_dir().join(name);
+            let _ = std::fs::remove_file(&path);
+            Target::Unix(path)
+        } else {
+            Target::Tcp(format!("127.0.0.1:{}", free_port(contestants.port)?))
+        };
+        let line = contestants.command_line(who, &target, plan)?;
+        let child = Command::new("taskset")
+            .args(["-c", &contestants.server_core.to_string()])
+            .args(wrapper)
+            .args(&line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("cannot start taskset for {}: {error}", who.name()))?;
+        let mut server = Self { who, target, child };
+        server.wait_until_ready(&line.join(" "))?;
+        Ok(server)
+    }
+
+    fn wait_until_ready(&mut self, line: &str) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let listens = match &self.target {
+                Target::Tcp(address) => TcpStream::connect(address).is_ok(),
+                Target::Unix(path) => UnixStream::connect(path).is_ok(),
+            };
+            if listens {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("{} ended at once ({status}): {line}", self.who.name()).into());
+            }
+            if begun.elapsed() > READY_MAX {
+                return Err(format!("{} does not listen: {line}", self.who.name()).into());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// taskset and valgrind become what they run, so this is the server itself.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends the server in good order and waits for it.
+    pub(crate) fn terminate(mut self) -> Result<()> {
+        Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Target::Unix(path) = &self.target {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn free_port(first: u16) -> Result<u16> {
+    (first..first.saturating_add(500))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| format!("no free port from {first} on").into())
+}

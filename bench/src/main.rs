@@ -1,0 +1,135 @@
+//! Todana, memcached and a server that does nothing, side by side in one run. See `README.md`.
+
+mod contestant;
+mod counts;
+mod floor;
+mod machine;
+mod measure;
+mod rows;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A failure with a line that says what to do.
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Parser)]
+#[command(about, version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure CPU per key and throughput, row by row, and print a Markdown table
+    Run(RunArgs),
+    /// Count system calls and instructions per key
+    Counts(CountsArgs),
+    /// Be the server that does nothing but read and write (started by `run`)
+    Floor(floor::FloorArgs),
+}
+
+/// Who takes part, and where.
+#[derive(Args, Clone)]
+pub(crate) struct Contestants {
+    /// The memcached to run
+    #[arg(long, default_value = "memcached")]
+    pub(crate) memcached: PathBuf,
+    /// The Todana to run
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/todana"))]
+    pub(crate) todana: PathBuf,
+    /// Another Todana, measured as `before` (a build of an earlier commit)
+    #[arg(long)]
+    pub(crate) before: Option<PathBuf>,
+    /// More arguments for Todana, separated by spaces
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub(crate) todana_args: String,
+    /// More arguments for memcached, separated by spaces
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub(crate) memcached_args: String,
+    /// Memory of a server, in MiB
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) memory_mib: u64,
+    /// First port to try
+    #[arg(long, default_value_t = 23_100)]
+    pub(crate) port: u16,
+    /// Core of the servers
+    #[arg(long, default_value_t = 0)]
+    pub(crate) server_core: usize,
+    /// Core of the client
+    #[arg(long, default_value_t = 1)]
+    pub(crate) client_core: usize,
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) contestants: Contestants,
+    /// Keys to preload; fewer where the memory would not hold them
+    #[arg(long, default_value_t = 4_000_000)]
+    pub(crate) keys: u64,
+    /// Measurements of each contestant in each row and mode
+    #[arg(long, default_value_t = 6)]
+    pub(crate) rounds: usize,
+    /// Length of one measurement in the open loop, in milliseconds
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) open_ms: u64,
+    /// Length of one measurement in the closed loop, in milliseconds
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) closed_ms: u64,
+    /// Rate of the open loop, as a share of what the slowest contestant sustains
+    #[arg(long, default_value_t = 0.6)]
+    pub(crate) load: f64,
+    /// Only rows whose name contains this
+    #[arg(long)]
+    pub(crate) only: Option<String>,
+    /// Also rows over a Unix socket
+    #[arg(long)]
+    pub(crate) unix: bool,
+    /// Short and rough: few keys, short measurements
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Write every measurement to this file
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct CountsArgs {
+    #[command(flatten)]
+    pub(crate) contestants: Contestants,
+    /// Keys to preload
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) keys: u64,
+    /// Batches of the shorter run; the longer has twice as many, the difference counts
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) batches: u64,
+    /// Connections; more than one makes system calls depend on timing
+    #[arg(long, default_value_t = 1)]
+    pub(crate) connections: usize,
+    /// Only rows whose name contains this
+    #[arg(long)]
+    pub(crate) only: Option<String>,
+    /// Write the counts to this file
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => measure::run(args),
+        Command::Counts(args) => counts::run(&args),
+        Command::Floor(args) => floor::serve(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("todana-side-by-side: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

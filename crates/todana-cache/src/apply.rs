@@ -1,0 +1,130 @@
+//! Effects as mutations: how what was made elsewhere is applied here.
+
+use todana_engine::{
+    Edit, Effect, Error, Mutation, NewVersion, Payload, Put, Touch, UnitMutation, View,
+};
+
+/// Keys of an effect, those of units within units included.
+pub(crate) fn keys_of<'e>(effect: &'e Effect<'e>) -> Vec<&'e [u8]> {
+    match effect {
+        Effect::Put { key, .. }
+        | Effect::Append { key, .. }
+        | Effect::Touch { key, .. }
+        | Effect::Remove { key }
+        | Effect::Evict { key } => vec![key],
+        Effect::Flush { .. } | Effect::FlushDue { .. } => Vec::new(),
+        Effect::Unit(effects) => effects.iter().flat_map(keys_of).collect(),
+    }
+}
+
+/// The edit that makes the record what the effect says; `None` when the effect builds on another
+/// record than the present one.
+fn edit_of<'e>(effect: &'e Effect<'e>, current: Option<&View<'_>>) -> Option<Edit<'e>> {
+    let edit = match effect {
+        Effect::Put { meta, value, .. } => Edit::Put(Put {
+            value: Payload::Bytes(value),
+            flags: meta.flags,
+            expiry: meta.expiry,
+            kind: meta.kind,
+            version: NewVersion::Given(meta.version),
+            stale: meta.stale,
+            won: meta.won,
+        }),
+        Effect::Append { previous_version, previous_len, meta, bytes, .. } => {
+            let current = current?;
+            let done = previous_len + bytes.len() as u64;
+            if current.meta.version == meta.version && current.value.len() == done {
+                return Some(Edit::Keep);
+            }
+            let same = current.meta.version == *previous_version;
+            if !same || current.value.len() != *previous_len {
+                return None;
+            }
+            let version = NewVersion::Given(meta.version);
+            Edit::Append { bytes, expiry: Some(meta.expiry), version }
+        }
+        Effect::Touch { previous_version, meta, .. } => {
+            let current = current?;
+            let version = current.meta.version;
+            if version != *previous_version && version != meta.version {
+                return None;
+            }
+            Edit::Touch(Touch {
+                expiry: Some(meta.expiry),
+                stale: Some(meta.stale),
+                won: Some(meta.won),
+                version: (version != meta.version).then_some(NewVersion::Given(meta.version)),
+                fetch: false,
+            })
+        }
+        Effect::Remove { .. } | Effect::Evict { .. } => Edit::Remove,
+        Effect::Flush { .. } | Effect::FlushDue { .. } | Effect::Unit(_) => Edit::Keep,
+    };
+    Some(edit)
+}
+
+/// Applies an effect on one key.
+pub(crate) struct ApplyOne<'e> {
+    effect: &'e Effect<'e>,
+    refused: bool,
+}
+
+impl<'e> ApplyOne<'e> {
+    pub(crate) fn new(effect: &'e Effect<'e>) -> ApplyOne<'e> {
+        ApplyOne { effect, refused: false }
+    }
+
+    pub(crate) fn result(&self) -> Result<(), Error> {
+        if self.refused { Err(Error::NeedsRecord) } else { Ok(()) }
+    }
+}
+
+impl Mutation for ApplyOne<'_> {
+    fn evaluate<'s>(&'s mut self, current: Option<&'s View<'s>>) -> Edit<'s> {
+        edit_of(self.effect, current).unwrap_or_else(|| {
+            self.refused = true;
+            Edit::Keep
+        })
+    }
+}
+
+/// Applies a unit: all of its effects, or none when one builds on another record.
+pub(crate) struct ApplyUnit<'e> {
+    effects: Vec<&'e Effect<'e>>,
+    refused: bool,
+}
+
+impl<'e> ApplyUnit<'e> {
+    pub(crate) fn new(effects: &'e [Effect<'e>]) -> ApplyUnit<'e> {
+        let mut flat = Vec::new();
+        flatten(effects, &mut flat);
+        ApplyUnit { effects: flat, refused: false }
+    }
+
+    pub(crate) fn result(&self) -> Result<(), Error> {
+        if self.refused { Err(Error::NeedsRecord) } else { Ok(()) }
+    }
+}
+
+fn flatten<'e>(effects: &'e [Effect<'e>], out: &mut Vec<&'e Effect<'e>>) {
+    for effect in effects {
+        match effect {
+            Effect::Unit(inner) => flatten(inner, out),
+            Effect::Flush { .. } | Effect::FlushDue { .. } => {}
+            _ => out.push(effect),
+        }
+    }
+}
+
+impl UnitMutation for ApplyUnit<'_> {
+    fn evaluate<'s>(&'s mut self, current: &'s [Option<View<'s>>]) -> Vec<Edit<'s>> {
+        let edits: Option<Vec<Edit<'s>>> = self
+            .effects
+            .iter()
+            .zip(current)
+            .map(|(effect, current)| edit_of(effect, current.as_ref()))
+            .collect();
+        self.refused = edits.is_none();
+        edits.unwrap_or_default()
+    }
+}

@@ -1,0 +1,247 @@
+//! Getting memory back: from garbage first, then from ended records, then by eviction.
+//!
+//! Each pass takes one sealed segment, keeps some of its records by appending them again, and releases
+//! it. What is kept is at most half of the segment, so every pass makes room.
+//!
+//! - A segment without live records is released as it is.
+//! - A segment that is at most half live is *compacted*: all its live records are kept.
+//! - Otherwise the oldest segment is *evicted from*: records that were fetched since they were stored,
+//!   or since the last pass, are kept (up to half), the others go. A large segment that was fetched
+//!   goes to the end of the queue once.
+
+use crate::cache::Shared;
+use crate::index::{Place, Slot};
+use crate::layout;
+use crate::segment::Segment;
+use crate::shard::{Located, Shard, view_of};
+use todana_engine::Error;
+use todana_record::{Expiry, Timestamp};
+
+/// A record to be appended again.
+struct Kept {
+    hash: u64,
+    slot: Slot,
+    bytes: Vec<u8>,
+    expiry: Expiry,
+}
+
+/// Why a segment is reclaimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Compact,
+    Evict,
+}
+
+impl Shard {
+    /// Makes room for a segment of `len` bytes.
+    pub(crate) fn make_room(
+        &mut self,
+        len: usize,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> Result<(), Error> {
+        // Every turn releases a segment or takes the mark of a large one.
+        let turns_max = 4 * self.sealed.len() + 4;
+        for _ in 0..turns_max {
+            if self.bytes() + len <= self.limit_bytes {
+                return Ok(());
+            }
+            if !self.reclaim_one(now, shared) {
+                break;
+            }
+        }
+        if self.bytes() + len <= self.limit_bytes {
+            return Ok(());
+        }
+        self.counters.out_of_memory += 1;
+        Err(Error::OutOfMemory { limit_bytes: shared.limit_bytes() })
+    }
+
+    /// Reclaims one segment; false when there is nothing to gain.
+    pub(crate) fn reclaim_one(&mut self, now: Timestamp, shared: &Shared) -> bool {
+        let mut emptiest: Option<(u32, usize)> = None;
+        for &number in &self.sealed {
+            let Some(segment) = self.segments.get(number) else { continue };
+            if segment.pinned {
+                continue;
+            }
+            if segment.live == 0 {
+                self.release(number);
+                self.counters.reclaimed += 1;
+                return true;
+            }
+            let percent = segment.live_bytes * 100 / segment.capacity;
+            if !segment.large && emptiest.is_none_or(|(_, least)| percent < least) {
+                emptiest = Some((number, percent));
+            }
+        }
+        let worth_compacting = if shared.evicts { 50 } else { 90 };
+        if let Some((number, percent)) = emptiest
+            && percent <= worth_compacting
+        {
+            self.reclaim(number, Pass::Compact, now, shared);
+            return true;
+        }
+        if !shared.evicts {
+            return false;
+        }
+        let oldest = self
+            .sealed
+            .iter()
+            .copied()
+            .find(|&number| self.segments.get(number).is_some_and(|segment| !segment.pinned));
+        let Some(oldest) = oldest else { return false };
+        if self.spare_large(oldest, shared) {
+            return true;
+        }
+        self.reclaim(oldest, Pass::Evict, now, shared);
+        true
+    }
+
+    /// Moves a large segment whose record was fetched to the end of the queue, once per fetch.
+    fn spare_large(&mut self, number: u32, shared: &Shared) -> bool {
+        let place = Place { segment: number, offset: 0 };
+        let Some((segment, stored)) = self.segments.at(place) else { return false };
+        if !segment.large {
+            return false;
+        }
+        let hash = shared.hash.of(stored.key);
+        let Some((entry, slot)) = self.index.find_at(hash, place) else { return false };
+        if !slot.access().is_active() {
+            return false;
+        }
+        self.index.set(entry, slot.with_access(slot.access().passed()));
+        self.sealed.retain(|&sealed| sealed != number);
+        self.sealed.push_back(number);
+        true
+    }
+
+    /// Releases a segment after taking out the records that are kept.
+    fn reclaim(&mut self, number: u32, pass: Pass, now: Timestamp, shared: &Shared) {
+        let mut kept = Vec::new();
+        let mut kept_len = 0;
+        let kept_len_max = match pass {
+            Pass::Compact => usize::MAX,
+            Pass::Evict => shared.segment_len / 2,
+        };
+        let mut next = Some(0);
+        while let Some(offset) = next {
+            let place = Place { segment: number, offset };
+            next = self.segments.get(number).and_then(|segment| segment.after(offset));
+            let Some((segment, stored)) = self.segments.at(place) else { break };
+            let hash = shared.hash.of(stored.key);
+            let Some((entry, slot)) = self.index.find_at(hash, place) else { continue };
+            let view = view_of(slot, segment, stored, now, shared);
+            let access = slot.access();
+            if view.meta.expiry.is_past(now) {
+                self.counters.expired += 1;
+                self.counters.expired_unfetched += u64::from(!access.was_fetched());
+            } else if pass == Pass::Compact
+                || (access.is_active() && kept_len + stored.len <= kept_len_max)
+            {
+                let mut bytes = Vec::with_capacity(stored.len + 8);
+                layout::encode_head(
+                    &mut bytes,
+                    &view.meta,
+                    shared.versions,
+                    stored.key.len(),
+                    stored.value.len() as u64,
+                );
+                bytes.extend_from_slice(stored.key);
+                bytes.extend_from_slice(stored.value);
+                kept_len += bytes.len();
+                let slot = match pass {
+                    Pass::Compact => slot,
+                    Pass::Evict => slot.with_access(access.passed()),
+                };
+                kept.push(Kept { hash, slot, bytes, expiry: view.meta.expiry });
+            } else {
+                self.counters.evictions += 1;
+                self.counters.evicted_with_expiry += u64::from(!view.meta.expiry.is_never());
+                self.counters.evicted_unfetched += u64::from(!access.was_fetched());
+                self.counters.evicted_active += u64::from(access.is_active());
+                self.counters.evicted_idle_s = u64::from(access.idle_s(now));
+                shared.tell_evicted(&view);
+            }
+            self.index.remove(entry, hash);
+        }
+        self.release(number);
+        self.counters.reclaimed += 1;
+        for record in kept {
+            self.keep(record, now, shared);
+        }
+    }
+
+    /// Appends a kept record again. The released segment has left the room for it.
+    fn keep(&mut self, record: Kept, now: Timestamp, shared: &Shared) {
+        let len = record.bytes.len();
+        let open = self
+            .open
+            .filter(|&number| self.segments.get(number).is_some_and(|open| open.room() >= len));
+        let number = match open {
+            Some(number) => number,
+            None => {
+                self.sealed.extend(self.open.take());
+                let base = shared.next_versions(shared.segment_len as u64);
+                let segment = Segment::ordinary(shared.segment_len, base, now);
+                let Some(number) = self.segments.add(segment) else { return };
+                self.segment_bytes += shared.segment_len;
+                self.open = Some(number);
+                number
+            }
+        };
+        let pinned = self.segments.get(number).is_some_and(|segment| segment.pinned);
+        let place = self.append(number, &record.bytes);
+        if let Some(segment) = self.segments.get_mut(number) {
+            segment.gained(len, record.expiry);
+            // It may also hold a record that an update under way has written and not linked yet.
+            segment.pinned = pinned;
+        }
+        self.insert(record.hash, Slot::new(record.hash, place, record.slot.access()), shared);
+        self.counters.moved += 1;
+    }
+
+    /// Forgets the ended records of one segment, if there can be any; false when no segment is due.
+    pub(crate) fn expire_one(&mut self, now: Timestamp, shared: &Shared) -> bool {
+        let due = self.sealed.iter().chain(&self.open).copied().find(|&number| {
+            self.segments.get(number).is_some_and(|segment| segment.soonest_expiry.is_past(now))
+        });
+        let Some(number) = due else { return false };
+        let mut soonest = Expiry::NEVER;
+        let mut next = Some(0);
+        while let Some(offset) = next {
+            let place = Place { segment: number, offset };
+            next = self.segments.get(number).and_then(|segment| segment.after(offset));
+            let Some((_, stored)) = self.segments.at(place) else { break };
+            let (expiry, len) = (stored.meta.expiry, stored.len);
+            if expiry.is_never() {
+                continue;
+            }
+            let hash = shared.hash.of(stored.key);
+            let Some((entry, slot)) = self.index.find_at(hash, place) else { continue };
+            if expiry.is_past(now) {
+                self.counters.expired += 1;
+                self.counters.expired_unfetched += u64::from(!slot.access().was_fetched());
+                self.unlink(hash, Located { entry, slot, place }, len);
+            } else if soonest.is_never() || expiry.ms() < soonest.ms() {
+                soonest = expiry;
+            }
+        }
+        let sealed = self.open != Some(number);
+        if let Some(segment) = self.segments.get_mut(number) {
+            // Expiries that are spread over time would have the segment read again every time: once a
+            // minute is enough, since ended records are never shown anyway.
+            let not_before = now.plus_ms(60_000).ms();
+            segment.soonest_expiry = if soonest.is_never() {
+                soonest
+            } else {
+                Expiry::at_ms(soonest.ms().max(not_before))
+            };
+            if segment.live == 0 && sealed && !segment.pinned {
+                self.release(number);
+                self.counters.reclaimed += 1;
+            }
+        }
+        true
+    }
+}
