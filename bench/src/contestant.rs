@@ -1,6 +1,7 @@
 //! Starting and stopping the servers.
 
 use std::env;
+use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,8 @@ pub(crate) struct Server {
     pub(crate) who: Who,
     pub(crate) target: Target,
     child: Child,
+    /// What it says on stderr, shown when it does not start.
+    log: PathBuf,
 }
 
 impl Server {
@@ -138,22 +141,24 @@ impl Server {
         let target = if unix {
             let name = format!("todana-bench-{}-{}.sock", std::process::id(), who.name());
             let path = env::temp_dir().join(name);
-            let _ = std::fs::remove_file(&path);
+            let _ = fs::remove_file(&path);
             Target::Unix(path)
         } else {
             Target::Tcp(format!("127.0.0.1:{}", free_port(contestants.port)?))
         };
         let line = contestants.command_line(who, &target, plan)?;
+        let log =
+            env::temp_dir().join(format!("todana-bench-{}-{}.log", std::process::id(), who.name()));
         let child = Command::new("taskset")
             .args(["-c", &contestants.server_core.to_string()])
             .args(wrapper)
             .args(&line)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(&log)?)
             .spawn()
             .map_err(|error| format!("cannot start taskset for {}: {error}", who.name()))?;
-        let mut server = Self { who, target, child };
+        let mut server = Self { who, target, child, log };
         server.wait_until_ready(&line.join(" "))?;
         Ok(server)
     }
@@ -169,7 +174,10 @@ impl Server {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                return Err(format!("{} ended at once ({status}): {line}", self.who.name()).into());
+                let said = fs::read_to_string(&self.log).unwrap_or_default();
+                let said = said.lines().last().unwrap_or("it said nothing").to_owned();
+                let name = self.who.name();
+                return Err(format!("{name} ended at once ({status}, {said}): {line}").into());
             }
             if begun.elapsed() > READY_MAX {
                 return Err(format!("{} does not listen: {line}", self.who.name()).into());
@@ -195,8 +203,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = fs::remove_file(&self.log);
         if let Target::Unix(path) = &self.target {
-            let _ = std::fs::remove_file(path);
+            let _ = fs::remove_file(path);
         }
     }
 }

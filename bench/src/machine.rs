@@ -5,8 +5,11 @@ use std::process::Command;
 
 use crate::Result;
 
-/// Ticks of `/proc/stat`; 100 a second on every Linux of today (USER_HZ).
+/// Units of `/proc/stat`; 100 a second on every Linux of today (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Where `/proc/stat` has the time that a core was idle, and idle for a disk.
+const IDLE_FIELDS: [usize; 2] = [4, 5];
 
 /// CPU seconds of all threads of a process, from the scheduler's nanosecond count.
 pub(crate) fn process_cpu_seconds(pid: u32) -> Result<f64> {
@@ -19,24 +22,28 @@ pub(crate) fn process_cpu_seconds(pid: u32) -> Result<f64> {
     Ok(nanos as f64 / 1e9)
 }
 
-/// Seconds that all cores together were not idle, steal and interrupts included.
-pub(crate) fn busy_seconds() -> Result<f64> {
+/// Seconds that each core was idle, summed up, and the number of cores.
+///
+/// Idle time is kept to the nanosecond by a kernel that stops its tick when idle; busy time is often
+/// only sampled by the tick, which beats with a load that comes in bursts. So what is busy is taken
+/// to be what is not idle, steal and interrupts included.
+pub(crate) fn idle_seconds() -> Result<(f64, usize)> {
     let text = fs::read_to_string("/proc/stat")?;
-    let line = text.lines().next().unwrap_or_default();
-    let ticks: Vec<u64> =
-        line.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0)).collect();
-    // user nice system idle iowait irq softirq steal; guest time is within user.
-    let busy: u64 = ticks
-        .iter()
-        .take(8)
-        .enumerate()
-        .filter(|(at, _)| *at != 3 && *at != 4)
-        .map(|(_, t)| t)
-        .sum();
-    Ok(busy as f64 / TICKS_PER_SECOND)
+    let cores = text.lines().filter(|line| {
+        line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    let (mut ticks, mut count) = (0u64, 0);
+    for core in cores {
+        let words: Vec<&str> = core.split_whitespace().collect();
+        for field in IDLE_FIELDS {
+            ticks += words.get(field).ok_or("a short line in /proc/stat")?.parse::<u64>()?;
+        }
+        count += 1;
+    }
+    Ok((ticks as f64 / TICKS_PER_SECOND, count))
 }
 
-/// Peak and present resident memory of a process, in MiB.
+/// Resident memory of a process, in MiB.
 pub(crate) fn resident_mib(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;

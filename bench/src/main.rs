@@ -8,6 +8,7 @@ mod measure;
 mod rows;
 mod table;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,6 +30,14 @@ enum Command {
     Run(RunArgs),
     /// Count system calls and instructions per key
     Counts(CountsArgs),
+    /// Run the load generator alone: a plan as JSON, for example '{"pipeline": 50}'
+    Load {
+        /// The plan; what it leaves out is as in `Plan::default()`
+        plan: String,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Be the server that does nothing but read and write (started by `run`)
     Floor(floor::FloorArgs),
 }
@@ -72,18 +81,22 @@ pub(crate) struct RunArgs {
     /// Keys to preload; fewer where the memory would not hold them
     #[arg(long, default_value_t = 4_000_000)]
     pub(crate) keys: u64,
-    /// Measurements of each contestant in each row and mode
-    #[arg(long, default_value_t = 6)]
+    /// Measurements of each contestant in each row and mode; a multiple of 12 gives everybody every
+    /// place in the order equally often
+    #[arg(long, default_value_t = 12)]
     pub(crate) rounds: usize,
     /// Length of one measurement in the open loop, in milliseconds
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 700)]
     pub(crate) open_ms: u64,
     /// Length of one measurement in the closed loop, in milliseconds
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 300)]
     pub(crate) closed_ms: u64,
     /// Rate of the open loop, as a share of what the slowest contestant sustains
     #[arg(long, default_value_t = 0.6)]
     pub(crate) load: f64,
+    /// Open loop: connections that send at the same moment, 1 to 50; see the README
+    #[arg(long, default_value_t = 50)]
+    pub(crate) burst: usize,
     /// Only rows whose name contains this
     #[arg(long)]
     pub(crate) only: Option<String>,
@@ -124,6 +137,7 @@ fn main() -> ExitCode {
         Command::Run(args) => measure::run(args),
         Command::Counts(args) => counts::run(&args),
         Command::Floor(args) => floor::serve(&args),
+        Command::Load { plan, json } => load(&plan, json),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -132,4 +146,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The load generator by itself, at whatever server the plan names.
+fn load(plan: &str, json: bool) -> Result<()> {
+    let plan = serde_json::from_str(plan).map_err(|error| format!("the plan: {error}"))?;
+    let report = todana_bench::run(&plan, |_| ControlFlow::Continue(()))?;
+    if json { println!("{}", report.to_json()?) } else { print!("{report}") }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Rows, contestants in turn, and what one measurement takes.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use serde::Serialize;
 use todana_bench::{Amount, Plan, Progress, Report, preload};
@@ -22,6 +23,9 @@ const RATE_TRIES: usize = 5;
 /// Other work on the machine above this share of a core makes a measurement dirty.
 pub(crate) const OTHER_MAX: f64 = 0.06;
 const WARM_UP_MS: u64 = 200;
+/// Number of the first round in which the rate is sought. Every round of either loop has a seed of
+/// its own, the same for all contestants: keys drawn again would still be in the caches.
+const CALIBRATION: usize = 1_000;
 
 /// One measurement.
 #[derive(Debug, Clone, Serialize)]
@@ -125,7 +129,7 @@ fn start_group(args: &RunArgs, present: &[Who], row: &Row, keys: u64) -> Result<
                 && done * 10 / total > tenth
             {
                 tenth = done * 10 / total;
-                eprint!("\rpreload {}: {} %", who.name(), tenth * 10);
+                eprint!("\rpreload {}: {} % ", who.name(), tenth * 10);
             }
             ControlFlow::Continue(())
         })?;
@@ -156,7 +160,7 @@ fn measure_row(args: &RunArgs, row: &Row, plan: &Plan, servers: &[Server]) -> Re
         .collect();
     for round in 0..args.rounds {
         for at in order(round, servers.len()) {
-            let open = sample(&open_plan(plan, rate, args.open_ms, round), &servers[at])?;
+            let open = sample(&open_plan(args, plan, rate, args.open_ms, round), &servers[at])?;
             series[at].open.push(open);
         }
         for at in order(round + 1, servers.len()) {
@@ -181,14 +185,14 @@ fn order(round: usize, count: usize) -> Vec<usize> {
 fn find_rate(args: &RunArgs, plan: &Plan, servers: &[Server]) -> Result<f64> {
     let mut slowest = f64::INFINITY;
     for server in servers {
-        let closed = sample(&closed_plan(plan, args.closed_ms, 100), server)?;
+        let closed = sample(&closed_plan(plan, args.closed_ms * 2, CALIBRATION), server)?;
         slowest = slowest.min(closed.keys_per_second / plan.keys_per_get as f64);
     }
     let mut rate = slowest * args.load;
-    for _ in 0..RATE_TRIES {
+    for attempt in 1..=RATE_TRIES {
         let mut good = true;
         for server in servers {
-            let open = sample(&open_plan(plan, rate, args.open_ms / 4, 101), server)?;
+            let open = sample(&open_plan(args, plan, rate, args.open_ms / 2, CALIBRATION + attempt), server)?;
             good &= open.client_share < CLIENT_SHARE_WANTED && open.unsent_ratio < UNSENT_MAX;
         }
         if good {
@@ -199,25 +203,31 @@ fn find_rate(args: &RunArgs, plan: &Plan, servers: &[Server]) -> Result<f64> {
     Ok(rate)
 }
 
-fn open_plan(plan: &Plan, rate: f64, ms: u64, round: usize) -> Plan {
-    Plan { rate: Some(rate), ..closed_plan(plan, ms, round) }
+fn open_plan(args: &RunArgs, plan: &Plan, rate: f64, ms: u64, round: usize) -> Plan {
+    let seed = 1 + 2 * round as u64;
+    Plan { rate: Some(rate), burst: args.burst, seed, ..closed_plan(plan, ms, round) }
 }
 
 fn closed_plan(plan: &Plan, ms: u64, round: usize) -> Plan {
     let amount = Amount::DurationMs(ms.max(100));
-    Plan { amount, warm_up_ms: WARM_UP_MS, seed: 1 + round as u64, ..plan.clone() }
+    Plan { amount, warm_up_ms: WARM_UP_MS, seed: 2 + 2 * round as u64, ..plan.clone() }
 }
 
 /// What CPU was used up to now.
 struct Meter {
+    at: Instant,
     server: f64,
-    busy: f64,
+    idle: f64,
+    cores: usize,
 }
 
 impl Meter {
     fn read(server: &Server) -> Result<Self> {
+        let (idle, cores) = machine::idle_seconds()?;
         Ok(Self {
-            busy: machine::busy_seconds()?,
+            at: Instant::now(),
+            idle,
+            cores,
             server: machine::process_cpu_seconds(server.pid())?,
         })
     }
@@ -250,7 +260,9 @@ fn sample(plan: &Plan, server: &Server) -> Result<Sample> {
 fn summarize(report: &Report, before: &Meter, after: &Meter) -> Sample {
     let server = after.server - before.server;
     let client = report.client_cpu_seconds;
-    let other = after.busy - before.busy - server - client;
+    let elapsed = after.at.duration_since(before.at).as_secs_f64();
+    let busy = elapsed * after.cores as f64 - (after.idle - before.idle);
+    let other = busy - server - client;
     let asked = report.hits + report.misses;
     let due = report.requests + report.unsent;
     Sample {
@@ -258,7 +270,7 @@ fn summarize(report: &Report, before: &Meter, after: &Meter) -> Sample {
         keys_per_second: report.keys_per_second,
         client_share: report.client_cpu_share,
         server_share: server / report.wall_seconds,
-        other_share: (other / report.wall_seconds).max(0.0),
+        other_share: (other / elapsed).max(0.0),
         p50_us: report.latency.p50_us,
         p99_us: report.latency.p99_us,
         hit_ratio: if asked == 0 { 1.0 } else { report.hits as f64 / asked as f64 },

@@ -7,7 +7,7 @@ use mio::{Interest, Registry, Token};
 
 use crate::error::Error;
 use crate::keys::Keys;
-use crate::plan::Dialect;
+use crate::parts::Dialect;
 use crate::reply::{Replies, Unexpected};
 use crate::request::Batch;
 use crate::stream::Stream;

@@ -1,6 +1,7 @@
 //! Which key comes next, and its bytes.
 
-use crate::plan::{Distribution, Plan};
+use crate::parts::Distribution;
+use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::zipf::Zipf;
 

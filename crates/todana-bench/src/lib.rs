@@ -68,7 +68,7 @@
 //!
 //! # Modules
 //!
-//! `plan` what to do · `keys`, `zipf`, `rng` which key next · `request` bytes to send · `reply`
+//! `plan`, `parts` what to do · `keys`, `zipf`, `rng` which key next · `request` bytes to send · `reply`
 //! bytes that came · `schedule`, `timer`, `clock` when · `stream`, `connection`, `worker` the loop
 //! of a thread · `run` threads and phases · `report`, `error` what came of it.
 #![forbid(unsafe_code)]
@@ -77,6 +77,7 @@ mod clock;
 mod connection;
 mod error;
 mod keys;
+mod parts;
 mod plan;
 mod reply;
 mod report;
@@ -90,6 +91,7 @@ mod worker;
 mod zipf;
 
 pub use error::Error;
-pub use plan::{Amount, Dialect, Distribution, Plan, Target, ValueSize, limits};
+pub use parts::{Amount, Dialect, Distribution, Target, ValueSize};
+pub use plan::{Plan, limits};
 pub use report::{Latency, Report};
 pub use run::{Preloaded, Progress, preload, run};

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use crate::keys::Keys;
-use crate::plan::Dialect;
+use crate::parts::Dialect;
 use crate::request::Batch;
 
 /// Bytes of the longest line that is taken for a reply.

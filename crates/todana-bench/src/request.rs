@@ -1,7 +1,8 @@
 //! The bytes of a batch of requests, formatted into one buffer.
 
 use crate::keys::Keys;
-use crate::plan::{Dialect, Plan, ValueSize};
+use crate::parts::{Dialect, ValueSize};
+use crate::plan::Plan;
 use crate::rng::Rng;
 
 const OPCODE_GET: u8 = 0x00;

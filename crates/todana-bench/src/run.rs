@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::error::Error;
-use crate::plan::{Amount, Plan};
+use crate::parts::Amount;
+use crate::plan::Plan;
 use crate::report::Report;
 use crate::schedule::Schedule;
 use crate::stream::Stream;
@@ -179,7 +180,9 @@ fn windows(plan: &Plan, start: Instant, measure_from: Instant) -> Vec<Window> {
         let share = rate * connections as f64 / plan.connections as f64;
         // Threads take turns too, lest they all send at the same moment.
         let offset = Duration::from_secs_f64(thread as f64 / plan.threads as f64 / share);
-        Some(Schedule::new(start + offset, share, usize::try_from(connections).ok()?))
+        let connections = usize::try_from(connections).ok()?;
+        let burst = (plan.burst * connections).div_ceil(plan.connections);
+        Some(Schedule::new(start + offset, share, connections, burst))
     };
     let quotas = shares(requests.unwrap_or(0), plan.threads);
     let connections = shares(plan.connections as u64, plan.threads);
@@ -224,10 +227,12 @@ fn drive(
             });
             first += connections;
         }
+        // Only workers hold senders now: if one panics, the channel ends and the scope tells.
+        drop(sender);
         let mut outcomes = Vec::with_capacity(threads);
         let mut failure = None;
         let mut stopped = false;
-        while outcomes.len() + usize::from(failure.is_some()) < threads && failure.is_none() {
+        while outcomes.len() < threads && failure.is_none() {
             let now = clock::now();
             stopped |= tick(shared.answered.load(Ordering::Relaxed), now).is_break();
             shared.stop.fetch_or(stopped, Ordering::Relaxed);
@@ -236,7 +241,8 @@ fn drive(
             match receiver.recv_timeout(nap) {
                 Ok(Ok(outcome)) => outcomes.push(outcome),
                 Ok(Err(error)) => failure = Some(error),
-                Err(_) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
         shared.stop.store(true, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token, event::Source};
 
 use crate::error::Error;
-use crate::plan::Target;
+use crate::parts::Target;
 
 /// A connected, non-blocking stream.
 #[derive(Debug)]

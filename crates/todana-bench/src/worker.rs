@@ -24,7 +24,7 @@ const READ_BUFFER_BYTES: usize = 128 << 10;
 const NAP_MAX: Duration = Duration::from_millis(100);
 const TIMER: Token = Token(usize::MAX);
 
-/// Latencies are kept in nanoseconds, to two significant digits and a half, up to two minutes.
+/// Latencies are kept in nanoseconds, to three significant digits, up to two minutes.
 const LATENCY_MIN_NS: u64 = 100;
 const LATENCY_MAX_NS: u64 = 120_000_000_000;
 

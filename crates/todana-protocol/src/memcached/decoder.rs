@@ -1,0 +1,198 @@
+//! Cutting a connection's bytes into frames.
+//!
+//! The decoder keeps only what it must between calls: which protocol the connection speaks, whether
+//! its client is known, and whether it is in the middle of something that need not be kept in memory
+//! (bytes to be swallowed, a line that is too long, a `get` of very many keys).
+
+use super::{Frame, binary, text};
+
+/// Tells a connection's protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// By its first byte, as memcached does.
+    #[default]
+    Auto,
+    /// Text and meta commands.
+    Text,
+    /// Binary.
+    Binary,
+}
+
+/// Whether clients have to say who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Authentication {
+    /// They need not, or have done so.
+    #[default]
+    Open,
+    /// They must, and have not.
+    Required,
+}
+
+/// How a decoder is made.
+#[derive(Debug, Clone, Copy)]
+pub struct DecoderOptions {
+    /// The protocol of the connection.
+    pub protocol: Protocol,
+    /// Largest value in bytes.
+    pub value_len_max: u64,
+    /// Whether clients have to say who they are.
+    pub authentication: Authentication,
+    /// Whether `debugtime` is known.
+    pub test_clock: bool,
+}
+
+impl Default for DecoderOptions {
+    fn default() -> DecoderOptions {
+        DecoderOptions {
+            protocol: Protocol::Auto,
+            value_len_max: 1 << 20,
+            authentication: Authentication::Open,
+            test_clock: false,
+        }
+    }
+}
+
+/// What a call of [`Decoder::decode`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes of the input that need not be shown again.
+    pub consumed: usize,
+    /// Why it stopped.
+    pub status: Status,
+}
+
+/// Why a decoder stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// The rest of the input is no whole request.
+    Incomplete {
+        /// Bytes that the request will have in all, from the end of what was consumed; 0 while that is
+        /// not known. Never more than a value's limit and a line.
+        need: usize,
+    },
+    /// As many frames as were wanted, or one that has to be carried out before the next can be
+    /// understood: call again.
+    Paused,
+    /// Carry out the frames, then close the connection.
+    Close,
+}
+
+/// What the decoder is in the middle of.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Between requests.
+    Ready,
+    /// Throwing away a data block; then this frame follows.
+    Swallow { left: u64, then: Option<Box<Frame<'static>>> },
+    /// Throwing away a line that was too long.
+    SwallowLine,
+    /// Inside the line of a get with more keys than are taken at once.
+    Keys(text::ManyKeys),
+}
+
+/// Cuts the bytes of one connection (or one datagram) into frames.
+#[derive(Debug)]
+pub struct Decoder {
+    pub(super) options: DecoderOptions,
+    pub(super) state: State,
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a connection.
+    pub fn new(options: DecoderOptions) -> Decoder {
+        Decoder { options, state: State::Ready }
+    }
+
+    /// The protocol of the connection; [`Protocol::Auto`] until its first byte was seen.
+    pub fn protocol(&self) -> Protocol {
+        self.options.protocol
+    }
+
+    /// Tells the decoder whether the client is known from here on.
+    pub fn set_authentication(&mut self, authentication: Authentication) {
+        self.options.authentication = authentication;
+    }
+
+    /// Appends the frames of `input` to `frames`, until that holds about `frames_max`.
+    ///
+    /// Show the input again from `consumed` on, with more bytes behind it; after
+    /// [`Status::Incomplete`] it makes no sense before `need` bytes are there.
+    pub fn decode<'a>(
+        &mut self,
+        input: &'a [u8],
+        frames: &mut Vec<Frame<'a>>,
+        frames_max: usize,
+    ) -> Step {
+        let mut at = 0;
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            if rest.is_empty() {
+                return Step { consumed: at, status: Status::Incomplete { need: 0 } };
+            }
+            if frames.len() >= frames_max {
+                return Step { consumed: at, status: Status::Paused };
+            }
+            let step = self.decode_one(rest, frames, frames_max);
+            at += step.consumed;
+            match step.status {
+                Status::Paused if step.consumed > 0 && !self.must_pause(frames) => {}
+                status => return Step { consumed: at, status },
+            }
+        }
+    }
+
+    /// Whether the frame just decoded has to be carried out before the next can be understood.
+    fn must_pause(&self, frames: &[Frame<'_>]) -> bool {
+        use crate::Request;
+        matches!(
+            frames.last().map(|frame| &frame.request),
+            Some(Request::Authenticate { .. } | Request::Sasl(_))
+        )
+    }
+
+    fn decode_one<'a>(
+        &mut self,
+        input: &'a [u8],
+        frames: &mut Vec<Frame<'a>>,
+        frames_max: usize,
+    ) -> Step {
+        match &mut self.state {
+            State::Ready => {}
+            State::Swallow { left, then } => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= taken as u64;
+                if *left > 0 {
+                    return Step { consumed: taken, status: Status::Incomplete { need: 0 } };
+                }
+                frames.extend(then.take().map(|frame| *frame));
+                self.state = State::Ready;
+                return Step { consumed: taken, status: Status::Paused };
+            }
+            State::SwallowLine => {
+                let end = memchr::memchr(b'\n', input);
+                let consumed = end.map_or(input.len(), |end| end + 1);
+                if end.is_none() {
+                    return Step { consumed, status: Status::Incomplete { need: 0 } };
+                }
+                self.state = State::Ready;
+                return Step { consumed, status: Status::Paused };
+            }
+            State::Keys(_) => return text::decode_many_keys(self, input, frames, frames_max),
+        }
+        if self.options.protocol == Protocol::Auto {
+            self.options.protocol = match input.first() {
+                Some(&binary::MAGIC_REQUEST) => Protocol::Binary,
+                _ => Protocol::Text,
+            };
+        }
+        match self.options.protocol {
+            Protocol::Binary => binary::decode(self, input, frames),
+            Protocol::Text | Protocol::Auto => text::decode(self, input, frames, frames_max),
+        }
+    }
+
+    /// Throws away `len` bytes, then gives `then`.
+    pub(super) fn swallow(&mut self, len: u64, then: Option<Frame<'static>>) {
+        self.state = State::Swallow { left: len, then: then.map(Box::new) };
+    }
+}

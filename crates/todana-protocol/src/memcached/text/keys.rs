@@ -1,0 +1,133 @@
+//! `get`, `gets`, `gat`, `gats`: any number of keys.
+//!
+//! A line is answered as a whole: a key that is none turns all of it into an error. A line too long for
+//! that (no line end within the bound, or more keys than frames are wanted at once) is taken key by
+//! key, so that memory stays bounded.
+
+use super::lines::{Line, lifetime, refuse};
+use super::{TextForm, Tokens, checked_key};
+use crate::memcached::decoder::{Decoder, State};
+use crate::memcached::{Form, Frame, KEY_LEN_MAX, Status, Step};
+use crate::{Fault, Get, Lifetime, Request};
+use std::borrow::Cow;
+
+/// The rest of a get's line, being taken in pieces.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ManyKeys {
+    cas: bool,
+    touch: Option<Lifetime>,
+}
+
+fn frame<'a>(key: &'a [u8], touch: Option<Lifetime>, cas: bool, last: bool) -> Frame<'a> {
+    let get = Get { key: Cow::Borrowed(key), touch, peek: false, recaching: None };
+    Frame { request: Request::Get(get), form: Form::Text(TextForm::Value { cas, last }) }
+}
+
+pub(super) fn get<'a>(
+    _: &mut Decoder,
+    tokens: Tokens<'a>,
+    cas: bool,
+    touch: Option<Lifetime>,
+    frames: &mut Vec<Frame<'a>>,
+) -> Line {
+    let before = frames.len();
+    for token in tokens {
+        match checked_key(token) {
+            Some(key) => frames.push(frame(key, touch, cas, false)),
+            None => {
+                frames.truncate(before);
+                refuse(frames, Fault::BadLine, false);
+                return Line::Done;
+            }
+        }
+    }
+    if frames.len() == before {
+        refuse(frames, Fault::UnknownCommand, false);
+    } else if let Some(last) = frames.last_mut() {
+        last.form = Form::Text(TextForm::Value { cas, last: true });
+    }
+    Line::Done
+}
+
+pub(super) fn get_and_touch<'a>(
+    decoder: &mut Decoder,
+    mut tokens: Tokens<'a>,
+    cas: bool,
+    frames: &mut Vec<Frame<'a>>,
+) -> Line {
+    let Some(exptime) = tokens.next() else {
+        refuse(frames, Fault::UnknownCommand, false);
+        return Line::Done;
+    };
+    let Some(touch) = lifetime(exptime) else {
+        refuse(frames, Fault::BadExptime, false);
+        return Line::Done;
+    };
+    if tokens.clone().next().is_none() {
+        frames.push(Frame { request: Request::Noop, form: Form::Text(TextForm::End) });
+        return Line::Done;
+    }
+    get(decoder, tokens, cas, Some(touch), frames)
+}
+
+/// Recognises the start of a get whose line end has not come; gives the bytes before its first key.
+pub(super) fn begin_many(input: &[u8]) -> Option<(ManyKeys, usize)> {
+    let mut tokens = Tokens::new(input);
+    let many = match tokens.next()? {
+        b"get" => ManyKeys { cas: false, touch: None },
+        b"gets" => ManyKeys { cas: true, touch: None },
+        b"gat" => ManyKeys { cas: false, touch: Some(lifetime(tokens.next()?)?) },
+        b"gats" => ManyKeys { cas: true, touch: Some(lifetime(tokens.next()?)?) },
+        _ => return None,
+    };
+    Some((many, input.len() - tokens.rest().len()))
+}
+
+/// Takes keys until the line's end, the end of the input, or enough frames.
+pub(crate) fn decode_many_keys<'a>(
+    decoder: &mut Decoder,
+    input: &'a [u8],
+    frames: &mut Vec<Frame<'a>>,
+    frames_max: usize,
+) -> Step {
+    let State::Keys(many) = decoder.state else {
+        return Step { consumed: 0, status: Status::Paused };
+    };
+    let mut at = 0;
+    loop {
+        let rest = input.get(at..).unwrap_or_default();
+        let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
+        let rest = rest.get(spaces..).unwrap_or_default();
+        at += spaces;
+        let Some(len) = rest.iter().position(|&byte| byte == b' ' || byte == b'\n') else {
+            if rest.len() > KEY_LEN_MAX + 1 {
+                refuse(frames, Fault::BadLine, false);
+                decoder.state = State::SwallowLine;
+            }
+            return Step { consumed: at, status: Status::Incomplete { need: 0 } };
+        };
+        let token = rest.get(..len).unwrap_or_default();
+        let ends_line = rest.get(len) == Some(&b'\n');
+        let token = match token {
+            [head @ .., b'\r'] if ends_line => head,
+            _ => token,
+        };
+        if !token.is_empty() {
+            if frames.len() >= frames_max {
+                return Step { consumed: at, status: Status::Paused };
+            }
+            let Some(key) = checked_key(token) else {
+                refuse(frames, Fault::BadLine, false);
+                decoder.state = State::SwallowLine;
+                return Step { consumed: at, status: Status::Paused };
+            };
+            frames.push(frame(key, many.touch, many.cas, false));
+        }
+        if ends_line {
+            frames.push(Frame { request: Request::Noop, form: Form::Text(TextForm::End) });
+            decoder.state = State::Ready;
+            return Step { consumed: at + len + 1, status: Status::Paused };
+        }
+        at += len;
+    }
+}
