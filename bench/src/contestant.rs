@@ -149,15 +149,20 @@ impl Server {
         let line = contestants.command_line(who, &target, plan)?;
         let log =
             env::temp_dir().join(format!("todana-bench-{}-{}.log", std::process::id(), who.name()));
-        let child = Command::new("taskset")
-            .args(["-c", &contestants.server_core.to_string()])
+        // setpriv sees to it that no server outlives a benchmark that is killed. It, taskset and
+        // every wrapper become what they run, so the child is the server.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "taskset", "-c"])
+            .arg(contestants.server_core.to_string())
             .args(wrapper)
             .args(&line)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log)?)
             .spawn()
-            .map_err(|error| format!("cannot start taskset for {}: {error}", who.name()))?;
+            .map_err(|error| {
+                format!("cannot start setpriv and taskset for {}: {error}", who.name())
+            })?;
         let mut server = Self { who, target, child, log };
         server.wait_until_ready(&line.join(" "))?;
         Ok(server)
@@ -186,7 +191,7 @@ impl Server {
         }
     }
 
-    /// taskset and valgrind become what they run, so this is the server itself.
+    /// The server's process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -152,6 +152,10 @@ fn main() -> ExitCode {
 fn load(plan: &str, json: bool) -> Result<()> {
     let plan = serde_json::from_str(plan).map_err(|error| format!("the plan: {error}"))?;
     let report = todana_bench::run(&plan, |_| ControlFlow::Continue(()))?;
-    if json { println!("{}", report.to_json()?) } else { print!("{report}") }
+    if json {
+        println!("{}", report.to_json()?)
+    } else {
+        print!("{report}")
+    }
     Ok(())
 }

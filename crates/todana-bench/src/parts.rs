@@ -70,7 +70,7 @@ impl ValueSize {
         }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let ordered = match self {
             Self::Fixed(_) => true,
             Self::Range(first, last) => first <= last,
@@ -127,7 +127,7 @@ pub enum Distribution {
 }
 
 impl Distribution {
-    fn check(self) -> Result<(), Error> {
+    pub(crate) fn check(self) -> Result<(), Error> {
         match self {
             Self::Zipf(theta) if !(theta > 0.0 && theta <= limits::ZIPF_THETA_MAX) => {
                 Err(bad("distribution", self, "an exponent above 0 and at most 10"))

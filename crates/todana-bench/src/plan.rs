@@ -121,11 +121,12 @@ impl Plan {
         within("pipeline", self.pipeline, 1, limits::PIPELINE_MAX)?;
         within("keys", self.keys, 1, limits::KEYS_MAX)?;
         within("timeout_ms", self.timeout_ms, 1, 86_400_000)?;
-        let several_max = match self.dialect {
-            Dialect::Text => limits::KEYS_PER_GET_MAX,
-            _ => 1,
-        };
-        within("keys_per_get", self.keys_per_get, 1, several_max)?;
+        if self.keys_per_get > 1 && self.dialect != Dialect::Text {
+            let want =
+                "several keys in a get are for the text dialect; use a quiet one and pipeline";
+            return Err(bad("keys_per_get", self.keys_per_get, want));
+        }
+        within("keys_per_get", self.keys_per_get, 1, limits::KEYS_PER_GET_MAX)?;
         let digits = (self.keys - 1).max(1).ilog10() as usize + 1;
         let key_min = self.key_prefix.len() + digits;
         within("key_size_bytes", self.key_size_bytes, key_min, limits::KEY_SIZE_MAX_BYTES)?;

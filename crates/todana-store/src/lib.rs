@@ -1,1 +1,28 @@
-//! placeholder
+//! A store: an engine, and the operations that users know, derived once for all engines.
+//!
+//! The [`operation`]s (set, add, replace, append, prepend, compare-and-swap, increment, touch, delete,
+//! invalidate, get and touch) are [`Mutation`](todana_engine::Mutation)s: the same code over every
+//! engine. Servers run them on the engine itself; a program that embeds a store has [`Store`].
+//!
+//! The crate is *not* an engine and knows no dialect. Stores opened by name, with their options, come
+//! with the first engine that keeps files.
+//!
+//! ```
+//! use todana_store::Store;
+//!
+//! let store = Store::memory(64 << 20)?;
+//! store.set(b"greeting", b"hello")?;
+//! assert_eq!(store.get(b"greeting")?.map(|record| record.value), Some(b"hello".to_vec()));
+//! store.set(b"visits", b"41")?;
+//! assert_eq!(store.increment(b"visits", 1)?, Some(42));
+//! assert!(store.delete(b"greeting")?);
+//! # Ok::<(), todana_store::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod operation;
+mod store;
+
+pub use store::{Error, Record, Store};
+pub use todana_cache::{Cache, CacheOptions};
+pub use todana_engine as engine;
