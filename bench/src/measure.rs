@@ -20,8 +20,9 @@ const UNSENT_MAX: f64 = 0.01;
 const CLIENT_SHARE_WANTED: f64 = 0.7;
 /// How often the rate is lowered before the row is measured as it is.
 const RATE_TRIES: usize = 5;
-/// Other work on the machine above this share of a core makes a measurement dirty.
-pub(crate) const OTHER_MAX: f64 = 0.06;
+/// Other work on the machine above this share of a core makes a measurement dirty. Interrupts of
+/// the load itself take 0.05 to 0.12.
+pub(crate) const OTHER_MAX: f64 = 0.2;
 const WARM_UP_MS: u64 = 200;
 /// Number of the first round in which the rate is sought. Every round of either loop has a seed of
 /// its own, the same for all contestants: keys drawn again would still be in the caches.
@@ -182,23 +183,35 @@ fn order(round: usize, count: usize) -> Vec<usize> {
 }
 
 /// Requests per second that every contestant sustains with the client well below its core.
+///
+/// Every question is asked twice and the better answer taken: other work on the machine only ever
+/// makes a contestant look slower.
 fn find_rate(args: &RunArgs, plan: &Plan, servers: &[Server]) -> Result<f64> {
     let mut slowest = f64::INFINITY;
     for server in servers {
-        let closed = sample(&closed_plan(plan, args.closed_ms * 2, CALIBRATION), server)?;
-        slowest = slowest.min(closed.keys_per_second / plan.keys_per_get as f64);
+        let mut best = 0.0_f64;
+        for time in 0..2 {
+            let closed = closed_plan(plan, args.closed_ms, CALIBRATION + time);
+            best = best.max(sample(&closed, server)?.keys_per_second);
+        }
+        slowest = slowest.min(best / plan.keys_per_get as f64);
     }
     let mut rate = slowest * args.load;
-    for attempt in 1..=RATE_TRIES {
-        let mut good = true;
+    for attempt in 0..RATE_TRIES {
+        let mut all_keep_it = true;
         for server in servers {
-            let open = sample(
-                &open_plan(args, plan, rate, args.open_ms / 2, CALIBRATION + attempt),
-                server,
-            )?;
-            good &= open.client_share < CLIENT_SHARE_WANTED && open.unsent_ratio < UNSENT_MAX;
+            let mut keeps_it = false;
+            for time in 0..2 {
+                let round = CALIBRATION + 2 * attempt + time;
+                let open = sample(&open_plan(args, plan, rate, args.open_ms / 2, round), server)?;
+                keeps_it |= open.client_share < CLIENT_SHARE_WANTED && !open.is_void();
+                if keeps_it {
+                    break;
+                }
+            }
+            all_keep_it &= keeps_it;
         }
-        if good {
+        if all_keep_it {
             break;
         }
         rate *= 0.8;

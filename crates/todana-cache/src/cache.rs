@@ -112,7 +112,7 @@ impl Cache {
     pub fn new(options: CacheOptions) -> Result<Cache, Error> {
         check_limit(options.memory_limit_bytes)?;
         let limit = usize::try_from(options.memory_limit_bytes).unwrap_or(usize::MAX);
-        let value_len_max = options.value_len_max.min(VALUE_LEN_MAX as u64).min(limit as u64 / 8);
+        let value_len_max = options.value_len_max.min(VALUE_LEN_MAX as u64).min(limit as u64 / 4);
         // A shard must hold at least four values of the greatest length, and eight segments.
         let value_len = usize::try_from(value_len_max).unwrap_or(usize::MAX);
         let by_value = limit / value_len.saturating_mul(4).max(1);
@@ -218,6 +218,9 @@ impl Engine for Cache {
             key_len_max: KEY_LEN_MAX,
             value_len_max: self.shared.value_len_max,
             versions: self.shared.versions,
+            evicts: self.shared.evicts,
+            waits: false,
+            lags: false,
         }
     }
 

@@ -26,7 +26,7 @@
 //! # Ok::<(), todana_engine::Error>(())
 //! ```
 //!
-//! Limits: keys to 64 KiB, values to 4 GiB − 1 B and to an eighth of the memory limit, 256 shards.
+//! Limits: keys to 64 KiB, values to 4 GiB − 1 B and to a quarter of the memory limit, 256 shards.
 #![forbid(unsafe_code)]
 
 mod access;

@@ -188,6 +188,12 @@ pub struct Limits {
     pub value_len_max: u64,
     /// Whether records have versions.
     pub versions: bool,
+    /// Whether records are removed when memory is short.
+    pub evicts: bool,
+    /// Whether a look-up or an update may answer *pending*.
+    pub waits: bool,
+    /// Whether a change may be visible before it is as safe as it will be.
+    pub lags: bool,
 }
 
 /// Done, or to be asked again.

@@ -11,7 +11,7 @@ mod text;
 pub mod udp;
 
 pub use binary::BinaryForm;
-pub use decoder::{Authentication, Decoder, DecoderOptions, Protocol, Status, Step};
+pub use decoder::{Authentication, Decoder, DecoderOptions, Protocol, Resume, Status, Step};
 pub use meta::{MetaCommand, MetaForm, encode_dump_key};
 pub use text::TextForm;
 
@@ -30,6 +30,16 @@ pub struct Frame<'a> {
     pub request: Request<'a>,
     /// How to answer.
     pub form: Form<'a>,
+    /// Where decoding can go on once this frame was carried out, should the caller not want to carry
+    /// out those after it yet; `None` inside of what has to be carried out as a whole.
+    pub end: Option<Resume>,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame; where it ends is found by the decoder.
+    pub const fn new(request: Request<'a>, form: Form<'a>) -> Frame<'a> {
+        Frame { request, form, end: None }
+    }
 }
 
 /// How a response has to look.

@@ -208,7 +208,14 @@ impl Engine for MapEngine {
     }
 
     fn limits(&self) -> Limits {
-        Limits { key_len_max: KEY_LEN_MAX, value_len_max: VALUE_LEN_MAX, versions: true }
+        Limits {
+            key_len_max: KEY_LEN_MAX,
+            value_len_max: VALUE_LEN_MAX,
+            versions: true,
+            evicts: false,
+            waits: self.cold_reads,
+            lags: true,
+        }
     }
 
     fn clock(&self) -> &StoreClock {

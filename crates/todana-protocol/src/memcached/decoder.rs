@@ -77,8 +77,17 @@ pub enum Status {
     Close,
 }
 
+/// A place in the input that decoding can go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// Bytes of the input before it.
+    pub consumed: usize,
+    /// Inside the line of a get.
+    pub(super) keys: Option<text::ManyKeys>,
+}
+
 /// What the decoder is in the middle of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum State {
     /// Between requests.
     Ready,
@@ -90,8 +99,8 @@ pub(super) enum State {
     Keys(text::ManyKeys),
 }
 
-/// Cuts the bytes of one connection (or one datagram) into frames.
-#[derive(Debug)]
+/// Cuts the bytes of one connection (or one datagram) into frames. A clone goes on from the same place.
+#[derive(Debug, Clone)]
 pub struct Decoder {
     pub(super) options: DecoderOptions,
     pub(super) state: State,
@@ -113,6 +122,11 @@ impl Decoder {
         self.options.authentication = authentication;
     }
 
+    /// Goes back to where a frame ended; show it the input from there.
+    pub fn resume(&mut self, at: Resume) {
+        self.state = at.keys.map_or(State::Ready, State::Keys);
+    }
+
     /// Appends the frames of `input` to `frames`, until that holds about `frames_max`.
     ///
     /// Show the input again from `consumed` on, with more bytes behind it; after
@@ -124,6 +138,7 @@ impl Decoder {
         frames_max: usize,
     ) -> Step {
         let mut at = 0;
+        let first = frames.len();
         loop {
             let rest = input.get(at..).unwrap_or_default();
             if rest.is_empty() {
@@ -132,12 +147,29 @@ impl Decoder {
             if frames.len() >= frames_max {
                 return Step { consumed: at, status: Status::Paused };
             }
+            let before = frames.len();
             let step = self.decode_one(rest, frames, frames_max);
+            for end in frames.iter_mut().skip(before).filter_map(|frame| frame.end.as_mut()) {
+                end.consumed += at;
+            }
             at += step.consumed;
+            self.note_end(at, frames.get_mut(first..).unwrap_or_default());
             match step.status {
                 Status::Paused if step.consumed > 0 && !self.must_pause(frames) => {}
                 status => return Step { consumed: at, status },
             }
+        }
+    }
+
+    /// Notes where the last of the frames decoded so far ends, if it does.
+    fn note_end(&self, consumed: usize, frames: &mut [Frame<'_>]) {
+        let keys = match self.state {
+            State::Ready => None,
+            State::Keys(many) => Some(many),
+            State::Swallow { .. } | State::SwallowLine => return,
+        };
+        if let Some(frame) = frames.last_mut() {
+            frame.end = Some(Resume { consumed, keys });
         }
     }
 

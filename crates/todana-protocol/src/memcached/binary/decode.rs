@@ -86,7 +86,7 @@ pub(crate) fn decode<'a>(
         with_key: matches!(code, opcode::GETK | opcode::GATK),
     };
     let close = |frames: &mut Vec<Frame<'a>>, fault| {
-        frames.push(Frame { request: Request::Refused(fault), form: Form::Binary(form) });
+        frames.push(Frame::new(Request::Refused(fault), Form::Binary(form)));
         Step { consumed: input.len(), status: Status::Close }
     };
     if header.key_len + header.extras_len > header.body_len {
@@ -109,7 +109,7 @@ pub(crate) fn decode<'a>(
         return Step { consumed: 0, status: Status::Incomplete { need: whole } };
     };
     let request = request(&header, body);
-    frames.push(Frame { request, form: Form::Binary(form) });
+    frames.push(Frame::new(request, Form::Binary(form)));
     let status = if code == opcode::QUIT { Status::Close } else { Status::Paused };
     Step { consumed: whole, status }
 }
@@ -131,10 +131,10 @@ fn too_much<'a>(
             return Step { consumed: 0, status: Status::Incomplete { need: consumed } };
         };
         let silent = Form::Text(crate::memcached::TextForm::Line { noreply: true });
-        frames.push(Frame { request: Request::Discard { key: Cow::Borrowed(key) }, form: silent });
+        frames.push(Frame::new(Request::Discard { key: Cow::Borrowed(key) }, silent));
     }
     let fault = if known { Fault::TooLarge } else { Fault::UnknownCommand };
-    let refused = Frame { request: Request::Refused(fault), form: Form::Binary(form) };
+    let refused = Frame::new(Request::Refused(fault), Form::Binary(form));
     let left = HEADER_LEN + header.body_len - consumed;
     if left == 0 {
         frames.push(refused);

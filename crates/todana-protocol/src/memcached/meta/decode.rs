@@ -34,7 +34,7 @@ pub(crate) fn decode<'a>(
         b"me" => MetaCommand::Debug,
         b"mn" => {
             let form = form(MetaCommand::Noop, b"", b"", Flags::default());
-            frames.push(Frame { request: Request::Noop, form });
+            frames.push(Frame::new(Request::Noop, form));
             return Line::Done;
         }
         _ => return refused(frames, Fault::UnknownCommand),
@@ -93,7 +93,7 @@ fn debug<'a>(key: &'a [u8], mut tokens: Tokens<'a>, frames: &mut Vec<Frame<'a>>)
         Ok(decoded) => {
             let flags = Flags { base64, ..Flags::default() };
             let form = form(MetaCommand::Debug, key, b"", flags);
-            frames.push(Frame { request: Request::Inspect { key: decoded }, form });
+            frames.push(Frame::new(Request::Inspect { key: decoded }, form));
             Line::Done
         }
         Err(fault) => refused(frames, fault),
@@ -127,7 +127,7 @@ fn simple<'a>(
             Err(fault) => return refused(frames, fault),
         },
     };
-    frames.push(Frame { request, form: form(command, key, words, flags) });
+    frames.push(Frame::new(request, form(command, key, words, flags)));
     Line::Done
 }
 
@@ -196,15 +196,15 @@ fn set<'a>(
         Ok(decoded) => decoded,
         Err(fault) => {
             let form = Form::Text(TextForm::LINE);
-            decoder.swallow(len + 2, Some(Frame { request: Request::Refused(fault), form }));
+            decoder.swallow(len + 2, Some(Frame::new(Request::Refused(fault), form)));
             return Line::GoesOn;
         }
     };
     if len > decoder.options.value_len_max {
         let form = Form::Text(TextForm::Line { noreply: true });
-        frames.push(Frame { request: Request::Discard { key: decoded }, form });
+        frames.push(Frame::new(Request::Discard { key: decoded }, form));
         let form = Form::Text(TextForm::LINE);
-        let refused = Frame { request: Request::Refused(Fault::TooLarge), form };
+        let refused = Frame::new(Request::Refused(Fault::TooLarge), form);
         decoder.swallow(len + 2, Some(refused));
         return Line::GoesOn;
     }
@@ -230,7 +230,7 @@ fn set<'a>(
         invalidate: flags.invalidate,
         vivify: flags.vivify,
     };
-    frames.push(Frame { request: Request::Put(put), form: form(MetaCommand::Set, key, words, flags) });
+    frames.push(Frame::new(Request::Put(put), form(MetaCommand::Set, key, words, flags)));
     Line::Done
 }
 

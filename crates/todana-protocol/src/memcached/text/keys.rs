@@ -7,12 +7,12 @@
 use super::lines::{Line, lifetime, refuse};
 use super::{TextForm, Tokens, checked_key};
 use crate::memcached::decoder::{Decoder, State};
-use crate::memcached::{Form, Frame, KEY_LEN_MAX, Status, Step};
+use crate::memcached::{Form, Frame, KEY_LEN_MAX, Resume, Status, Step};
 use crate::{Fault, Get, Lifetime, Request};
 use std::borrow::Cow;
 
 /// The rest of a get's line, being taken in pieces.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ManyKeys {
     cas: bool,
     touch: Option<Lifetime>,
@@ -20,20 +20,30 @@ pub(crate) struct ManyKeys {
 
 fn frame<'a>(key: &'a [u8], touch: Option<Lifetime>, cas: bool, last: bool) -> Frame<'a> {
     let get = Get { key: Cow::Borrowed(key), touch, peek: false, recaching: None };
-    Frame { request: Request::Get(get), form: Form::Text(TextForm::Value { cas, last }) }
+    Frame::new(Request::Get(get), Form::Text(TextForm::Value { cas, last }))
 }
 
+/// `get KEY…`: `head_len` bytes of the line stand before the words in `tokens`.
 pub(super) fn get<'a>(
-    _: &mut Decoder,
+    head_len: usize,
     tokens: Tokens<'a>,
     cas: bool,
     touch: Option<Lifetime>,
     frames: &mut Vec<Frame<'a>>,
 ) -> Line {
     let before = frames.len();
-    for token in tokens {
+    let many = ManyKeys { cas, touch };
+    let line_len = tokens.rest().len();
+    let mut tokens = tokens;
+    while let Some(token) = tokens.next() {
         match checked_key(token) {
-            Some(key) => frames.push(frame(key, touch, cas, false)),
+            Some(key) => {
+                let mut frame = frame(key, touch, cas, false);
+                // Whoever finds the reply long enough may go on with the next key later.
+                let consumed = head_len + line_len - tokens.rest().len();
+                frame.end = Some(Resume { consumed, keys: Some(many) });
+                frames.push(frame);
+            }
             None => {
                 frames.truncate(before);
                 refuse(frames, Fault::BadLine, false);
@@ -49,8 +59,9 @@ pub(super) fn get<'a>(
     Line::Done
 }
 
+/// `gat EXPTIME KEY…`, of a line of `line_len` bytes.
 pub(super) fn get_and_touch<'a>(
-    decoder: &mut Decoder,
+    line_len: usize,
     mut tokens: Tokens<'a>,
     cas: bool,
     frames: &mut Vec<Frame<'a>>,
@@ -64,10 +75,10 @@ pub(super) fn get_and_touch<'a>(
         return Line::Done;
     };
     if tokens.clone().next().is_none() {
-        frames.push(Frame { request: Request::Noop, form: Form::Text(TextForm::End) });
+        frames.push(Frame::new(Request::Noop, Form::Text(TextForm::End)));
         return Line::Done;
     }
-    get(decoder, tokens, cas, Some(touch), frames)
+    get(line_len - tokens.rest().len(), tokens, cas, Some(touch), frames)
 }
 
 /// Recognises the start of a get whose line end has not come; gives the bytes before its first key.
@@ -121,10 +132,12 @@ pub(crate) fn decode_many_keys<'a>(
                 decoder.state = State::SwallowLine;
                 return Step { consumed: at, status: Status::Paused };
             };
-            frames.push(frame(key, many.touch, many.cas, false));
+            let mut frame = frame(key, many.touch, many.cas, false);
+            frame.end = Some(Resume { consumed: at + len, keys: Some(many) });
+            frames.push(frame);
         }
         if ends_line {
-            frames.push(Frame { request: Request::Noop, form: Form::Text(TextForm::End) });
+            frames.push(Frame::new(Request::Noop, Form::Text(TextForm::End)));
             decoder.state = State::Ready;
             return Step { consumed: at + len + 1, status: Status::Paused };
         }

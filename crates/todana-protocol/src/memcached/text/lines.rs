@@ -53,7 +53,6 @@ fn data_block_len(frame: &Frame<'_>) -> usize {
     match &frame.request {
         Request::Put(put) => put.value.len() + 2,
         Request::Authenticate { token } => token.len() + 2,
-        Request::Refused(Fault::BadDataChunk | Fault::AuthTermination) => 0,
         _ => 0,
     }
 }
@@ -72,7 +71,11 @@ fn without_line_end<'a>(
     if let Some((many, head_len)) = keys::begin_many(input).filter(|_| open) {
         decoder.state = State::Keys(many);
         let rest = input.get(head_len..).unwrap_or_default();
+        let before = frames.len();
         let step = keys::decode_many_keys(decoder, rest, frames, frames_max);
+        for end in frames.iter_mut().skip(before).filter_map(|frame| frame.end.as_mut()) {
+            end.consumed += head_len;
+        }
         return Step { consumed: head_len + step.consumed, ..step };
     }
     refuse(frames, Fault::LineTooLong, false);
@@ -87,7 +90,7 @@ pub(crate) fn refuse(frames: &mut Vec<Frame<'_>>, fault: Fault, noreply: bool) {
 
 /// Adds a frame that is answered by one line.
 pub(crate) fn push<'a>(frames: &mut Vec<Frame<'a>>, request: Request<'a>, noreply: bool) {
-    frames.push(Frame { request, form: Form::Text(TextForm::Line { noreply }) });
+    frames.push(Frame::new(request, Form::Text(TextForm::Line { noreply })));
 }
 
 fn command<'a>(
@@ -102,10 +105,10 @@ fn command<'a>(
         return storage::authenticate(decoder, name, tokens, after, frames);
     }
     match name {
-        b"get" | b"bget" => keys::get(decoder, tokens, false, None, frames),
-        b"gets" => keys::get(decoder, tokens, true, None, frames),
-        b"gat" => keys::get_and_touch(decoder, tokens, false, frames),
-        b"gats" => keys::get_and_touch(decoder, tokens, true, frames),
+        b"get" | b"bget" => keys::get(line.len() - tokens.rest().len(), tokens, false, None, frames),
+        b"gets" => keys::get(line.len() - tokens.rest().len(), tokens, true, None, frames),
+        b"gat" => keys::get_and_touch(line.len(), tokens, false, frames),
+        b"gats" => keys::get_and_touch(line.len(), tokens, true, frames),
         b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" => {
             storage::put(decoder, name, tokens, after, frames)
         }

@@ -70,7 +70,7 @@ pub(super) fn put<'a>(
             push(frames, Request::Discard { key: Cow::Borrowed(key) }, true);
         }
         let form = Form::Text(TextForm::Line { noreply });
-        let refused = Frame { request: Request::Refused(Fault::TooLarge), form };
+        let refused = Frame::new(Request::Refused(Fault::TooLarge), form);
         decoder.swallow(len as u64 + 2, Some(refused));
         return Line::GoesOn;
     }
@@ -134,7 +134,7 @@ pub(super) fn authenticate<'a>(
     const TOKEN_LEN_MAX: usize = 2_048;
     if len > TOKEN_LEN_MAX {
         let form = Form::Text(TextForm::LINE);
-        let refused = Frame { request: Request::Refused(Fault::AuthFormat), form };
+        let refused = Frame::new(Request::Refused(Fault::AuthFormat), form);
         decoder.swallow((len as u64).saturating_add(2), Some(refused));
         return Line::GoesOn;
     }

@@ -1,0 +1,213 @@
+//! A session with its socket, and the bytes between them.
+
+use crate::counters::Counters;
+use crate::limits::{OUTPUT_PAUSE_LEN, READ_LEN};
+use crate::listen::Stream;
+use crate::session::Session;
+use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Buffers above this are given back when they are empty, so that idle connections cost little.
+const KEPT_LEN: usize = 4 * 1024;
+
+/// A session with its socket.
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) session: Session,
+    /// Input that is no whole request yet.
+    pub(crate) pending: Vec<u8>,
+    /// Bytes that `pending` has to have before decoding makes sense.
+    pub(crate) need: usize,
+    /// Output that the socket did not take; the first bytes of it are sent.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// There may be something to read.
+    pub(crate) readable: bool,
+    /// The client will send no more.
+    pub(crate) ended: bool,
+    /// The socket is broken.
+    pub(crate) broken: bool,
+    /// It stands in the list of those who have their turn next.
+    pub(crate) listed: bool,
+    /// Its client does not read; counted once for each time.
+    paused: bool,
+    /// Monotonic milliseconds of the last byte read, and of the last one taken by the socket.
+    pub(crate) last_read_ms: u64,
+    pub(crate) last_sent_ms: u64,
+    pub(crate) last_command_s: Arc<AtomicU64>,
+    /// For those who watch: where it came from.
+    pub(crate) peer: String,
+}
+
+/// What a read brought.
+pub(crate) enum ReadOutcome {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing for now, or nothing any more.
+    Nothing,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Stream,
+        session: Session,
+        peer: String,
+        now_ms: u64,
+        last_command_s: Arc<AtomicU64>,
+    ) -> Connection {
+        Connection {
+            stream,
+            session,
+            pending: Vec::new(),
+            need: 0,
+            unsent: Vec::new(),
+            sent: 0,
+            readable: true,
+            ended: false,
+            broken: false,
+            listed: false,
+            paused: false,
+            last_read_ms: now_ms,
+            last_sent_ms: now_ms,
+            last_command_s,
+            peer,
+        }
+    }
+
+    /// Bytes that the socket has not taken.
+    pub(crate) fn unsent_len(&self) -> usize {
+        self.unsent.len() - self.sent
+    }
+
+    /// Whether requests of it may be carried out now.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.session.takes_input() && self.unsent_len() < OUTPUT_PAUSE_LEN
+    }
+
+    /// Whether a turn could bring anything: input to read or to decode, or a listing to go on with.
+    pub(crate) fn wants_turn(&self) -> bool {
+        let input = self.readable || (self.pending.len() >= self.need.max(1) && self.need > 0);
+        let listing = self.session.replies.has_listing() && self.unsent_len() < OUTPUT_PAUSE_LEN;
+        (input && self.takes_input()) || listing
+    }
+
+    /// Reads once, into `buffer`.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], counters: &Counters) -> ReadOutcome {
+        counters.reads.add(1);
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => {
+                    self.readable = false;
+                    self.ended = true;
+                    return ReadOutcome::Nothing;
+                }
+                Ok(len) => {
+                    // A short read has emptied the socket: the next edge tells of more.
+                    self.readable = len == buffer.len();
+                    counters.bytes_read.add(len as u64);
+                    return ReadOutcome::Bytes(len);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.readable = false;
+                    self.broken |= error.kind() != ErrorKind::WouldBlock;
+                    return ReadOutcome::Nothing;
+                }
+            }
+        }
+    }
+
+    /// Reads once, behind what is pending. What a client claims that it will send is made room for only
+    /// as it comes.
+    pub(crate) fn read_pending(&mut self, counters: &Counters) -> ReadOutcome {
+        let mut pending = std::mem::take(&mut self.pending);
+        let len = pending.len();
+        let missing = self.need.saturating_sub(len);
+        let room = missing.clamp(READ_LEN, (len / 2).max(READ_LEN));
+        pending.resize(len + room, 0);
+        let outcome = self.read(&mut pending[len..], counters);
+        pending.truncate(match outcome {
+            ReadOutcome::Bytes(read) => len + read,
+            ReadOutcome::Nothing => len,
+        });
+        self.pending = pending;
+        outcome
+    }
+
+    /// Sends bytes, behind what is unsent; keeps what the socket does not take.
+    pub(crate) fn send(&mut self, bytes: &[u8], now_ms: u64, counters: &Counters) {
+        if self.unsent_len() > 0 {
+            self.unsent.extend_from_slice(bytes);
+            return;
+        }
+        let taken = self.write(bytes, now_ms, counters);
+        if taken < bytes.len() && !self.broken {
+            self.unsent.extend_from_slice(&bytes[taken..]);
+            self.note_pause(counters);
+        }
+    }
+
+    /// Sends what is unsent.
+    pub(crate) fn flush(&mut self, now_ms: u64, counters: &Counters) {
+        if self.unsent_len() == 0 {
+            return;
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        self.sent += self.write(&unsent[self.sent..], now_ms, counters);
+        self.unsent = unsent;
+        if self.sent == self.unsent.len() {
+            self.sent = 0;
+            self.unsent.clear();
+            self.unsent.shrink_to(KEPT_LEN);
+        }
+        if self.unsent_len() < OUTPUT_PAUSE_LEN {
+            self.paused = false;
+        }
+    }
+
+    fn note_pause(&mut self, counters: &Counters) {
+        if self.unsent_len() >= OUTPUT_PAUSE_LEN && !self.paused {
+            self.paused = true;
+            counters.output_paused.add(1);
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8], now_ms: u64, counters: &Counters) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            counters.writes.add(1);
+            match self.stream.write(&bytes[taken..]) {
+                Ok(0) => break,
+                Ok(len) => {
+                    taken += len;
+                    self.last_sent_ms = now_ms;
+                    counters.bytes_written.add(len as u64);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.broken = true;
+                    break;
+                }
+            }
+        }
+        taken
+    }
+
+    /// Takes the lines that wait for a watcher.
+    pub(crate) fn take_watched(&mut self) {
+        if let Some(watcher) = &self.session.watcher
+            && self.unsent.len() - self.sent < OUTPUT_PAUSE_LEN
+        {
+            watcher.take(&mut self.unsent);
+        }
+    }
+
+    /// Whether there is nothing left to do for it.
+    pub(crate) fn is_over(&self) -> bool {
+        let answered = self.unsent_len() == 0 && self.session.replies.is_empty();
+        let finished = self.session.is_closing() || (self.ended && self.session.blocked.is_none());
+        self.broken || (finished && answered && !(self.ended && self.wants_turn()))
+    }
+}

@@ -1,0 +1,431 @@
+//! Starting and stopping: the control thread, which accepts connections and hears signals.
+
+use crate::auth::{Credentials, CredentialsError};
+use crate::context::{Context, OnVerbosity};
+use crate::limits::{ACCEPTS_PER_TURN, THREADS_MAX};
+use crate::listen::{self, ListenError, Listener, Stream};
+use crate::settings::{Address, Settings};
+use crate::udp::Datagrams;
+use crate::worker::{Arrival, Inbox, Worker};
+use crate::jobs;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use todana_engine::Engine;
+use todana_io::{AdjustableClock, SystemClock};
+use todana_protocol::memcached::Protocol;
+
+const WAKER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const LISTENERS: usize = 2;
+/// Files that the server needs beside connections.
+const FILES_RESERVED: u64 = 64;
+/// Milliseconds between looks whether connections may be accepted again.
+const RETRY_MS: u64 = 10;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A listener could not be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The password file makes no sense.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The operating system does not allow as many files as connections need.
+    #[error(
+        "{wanted} open files are needed for {connections} connections, and the limit is {limit}: \
+         raise it (ulimit -n) or ask for fewer connections (-c)"
+    )]
+    Files {
+        /// Needed.
+        wanted: u64,
+        /// For so many connections.
+        connections: usize,
+        /// The limit.
+        limit: u64,
+    },
+    /// A setting is out of bounds.
+    #[error("{name} = {value}: {allowed}")]
+    Setting {
+        /// Which.
+        name: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The operating system failed.
+    #[error("cannot {what}: {reason}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        reason: io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
+    move |reason| ServerError::System { what, reason }
+}
+
+/// A server that listens, and its threads.
+pub struct Server {
+    context: Arc<Context>,
+    poll: Poll,
+    waker: Arc<Waker>,
+    listeners: Vec<(Listener, Protocol, String)>,
+    signals: Option<mio::net::UnixStream>,
+    /// Set by the signal that asks for a graceful stop.
+    graceful: Arc<AtomicBool>,
+    inboxes: Vec<Arc<Inbox>>,
+    threads: Vec<JoinHandle<()>>,
+    accepting: bool,
+    paused_since_ns: u64,
+}
+
+impl Server {
+    /// Opens all listeners and starts the workers; requests are answered from here on, though nobody
+    /// is accepted before [`run`](Server::run).
+    ///
+    /// # Errors
+    /// When a setting, a listener or a limit of the system forbids it; nothing is left running then.
+    pub fn start(
+        settings: Settings,
+        engine: Arc<dyn Engine>,
+        on_verbosity: Option<OnVerbosity>,
+    ) -> Result<Server, ServerError> {
+        check(&settings)?;
+        raise_file_limit(settings.connections_max)?;
+        let credentials = settings.auth_file.as_deref().map(Credentials::read).transpose()?;
+        let test_clock = settings.test_clock.then(|| Arc::new(AdjustableClock::new()));
+
+        let mut listeners = Vec::new();
+        let mut udp = Vec::new();
+        let mut described = Vec::new();
+        for one in &settings.listen {
+            if matches!(one.address, Address::Udp(_)) {
+                let socket = listen::open_udp(one)?;
+                described.push(describe_udp(&socket));
+                udp.push(Datagrams::new(socket, one.protocol));
+            } else {
+                let listener = listen::open(one, &settings)?;
+                let name = describe_listener(&listener);
+                described.push(name.clone());
+                listeners.push((listener, one.protocol, name));
+            }
+        }
+
+        let clock = Arc::new(SystemClock::new());
+        let threads = settings.threads;
+        let context =
+            Context::new(settings, engine, clock, test_clock, credentials, on_verbosity);
+        *context.connections.listeners.lock() = described;
+        let poll = Poll::new().map_err(system("create a poll"))?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?;
+        let waker = Arc::new(waker);
+        let mut server = Server {
+            context,
+            poll,
+            waker,
+            listeners,
+            signals: None,
+            graceful: Arc::default(),
+            inboxes: Vec::new(),
+            threads: Vec::new(),
+            accepting: true,
+            paused_since_ns: 0,
+        };
+        server.register()?;
+        server.start_threads(threads, udp)?;
+        Ok(server)
+    }
+
+    /// Where it listens, as `tcp:127.0.0.1:11211`.
+    pub fn listens_on(&self) -> Vec<String> {
+        self.context.connections.listeners.lock().clone()
+    }
+
+    /// What all workers share.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// A handle that stops the server from another thread.
+    pub fn stopper(&self) -> impl Fn(bool) + Send + Sync + 'static {
+        let context = self.context.clone();
+        move |graceful| context.stop.order(graceful)
+    }
+
+    fn register(&mut self) -> Result<(), ServerError> {
+        let registry = self.poll.registry();
+        for (at, (listener, ..)) in self.listeners.iter_mut().enumerate() {
+            let token = Token(LISTENERS + at);
+            match listener {
+                Listener::Tcp(tcp) => registry.register(tcp, token, Interest::READABLE),
+                Listener::Unix(unix, _) => registry.register(unix, token, Interest::READABLE),
+            }
+            .map_err(system("watch a listener"))?;
+        }
+        let waker = self.waker.clone();
+        self.context.stop.on_stop(Arc::new(move || drop(waker.wake())));
+        Ok(())
+    }
+
+    fn start_threads(&mut self, count: usize, udp: Vec<Datagrams>) -> Result<(), ServerError> {
+        let next_id = Arc::new(AtomicU64::new(0));
+        let mut shares: Vec<Vec<Datagrams>> = (0..count).map(|_| Vec::new()).collect();
+        for (at, datagrams) in udp.into_iter().enumerate() {
+            shares[at % count].push(datagrams);
+        }
+        for (number, share) in shares.into_iter().enumerate() {
+            let (worker, inbox) =
+                Worker::new(self.context.clone(), number, share, next_id.clone())
+                    .map_err(system("start a worker"))?;
+            self.inboxes.push(inbox);
+            self.spawn(format!("worker-{number}"), move || worker.run())?;
+        }
+        let context = self.context.clone();
+        self.spawn("jobs".into(), move || jobs::run(&context))
+    }
+
+    fn spawn(
+        &mut self,
+        name: String,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<(), ServerError> {
+        let context = self.context.clone();
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            // A thread that fails takes the server with it: better stopped than half alive.
+            let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err();
+            if failed {
+                tracing::error!("a thread of the server failed: stopping");
+                context.stop.order(false);
+            }
+        });
+        self.threads.push(thread.map_err(system("start a thread"))?);
+        Ok(())
+    }
+
+    /// Has SIGTERM and SIGINT stop the server, SIGUSR1 gracefully.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn hear_signals(&mut self) -> Result<(), ServerError> {
+        use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+        let pair = || -> io::Result<_> {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            let graceful = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(SIGUSR1, graceful.clone())?;
+            for signal in [SIGTERM, SIGINT, SIGUSR1] {
+                signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
+            }
+            Ok((mio::net::UnixStream::from_std(ours), graceful))
+        };
+        let (mut signals, graceful) = pair().map_err(system("hear signals"))?;
+        self.poll
+            .registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)
+            .map_err(system("hear signals"))?;
+        self.signals = Some(signals);
+        self.graceful = graceful;
+        Ok(())
+    }
+
+    /// Accepts connections until the server is stopped; then waits for its threads.
+    ///
+    /// # Errors
+    /// When the system fails underneath.
+    pub fn run(mut self) -> Result<(), ServerError> {
+        self.context.connections.accepting.store(true, Ordering::Relaxed);
+        let mut events = Events::with_capacity(64);
+        let mut pending: Vec<usize> = Vec::new();
+        while !self.context.stop.is_ordered() {
+            let wait_ms = if pending.is_empty() { None } else { Some(RETRY_MS) };
+            let wait = wait_ms.map(Duration::from_millis);
+            match self.poll.poll(&mut events, wait) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    self.context.stop.order(false);
+                    return Err(ServerError::System { what: "wait", reason: error });
+                }
+                _ => {}
+            }
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    SIGNALS => self.signal(),
+                    Token(token) => {
+                        let at = token - LISTENERS;
+                        if !pending.contains(&at) {
+                            pending.push(at);
+                        }
+                    }
+                }
+            }
+            pending.retain(|&at| self.accept(at));
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn signal(&mut self) {
+        let mut bytes = [0; 16];
+        if let Some(signals) = &mut self.signals {
+            let _ = signals.read(&mut bytes);
+        }
+        let graceful = self.graceful.load(Ordering::Relaxed);
+        tracing::info!(graceful, "told to stop");
+        self.context.stop.order(graceful);
+    }
+
+    /// Takes what a listener has; true when there may be more.
+    fn accept(&mut self, at: usize) -> bool {
+        let table = &self.context.connections;
+        for _ in 0..ACCEPTS_PER_TURN {
+            let full = table.open.load(Ordering::Acquire) >= self.context.settings.connections_max;
+            if full && !self.context.settings.refuse_at_once {
+                if self.accepting {
+                    self.accepting = false;
+                    self.paused_since_ns = self.context.clock.monotonic_ns();
+                    table.accepting.store(false, Ordering::Relaxed);
+                    table.disabled_count.fetch_add(1, Ordering::Relaxed);
+                }
+                return true;
+            }
+            if !self.accepting {
+                self.accepting = true;
+                let paused_ns = self.context.clock.monotonic_ns() - self.paused_since_ns;
+                table.disabled_us.fetch_add(paused_ns / 1_000, Ordering::Relaxed);
+                table.accepting.store(true, Ordering::Relaxed);
+            }
+            let Some((listener, protocol, name)) = self.listeners.get(at) else { return false };
+            let accepted = match listener {
+                Listener::Tcp(tcp) => tcp
+                    .accept()
+                    .map(|(stream, peer)| (Stream::Tcp(stream), format!("tcp:{peer}"))),
+                Listener::Unix(unix, path) => unix.accept().map(|(stream, _)| {
+                    (Stream::Unix(stream), format!("unix:{}", path.display()))
+                }),
+            };
+            let (mut stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    // Out of files or memory: others may close.
+                    return !matches!(error.kind(), io::ErrorKind::ConnectionAborted);
+                }
+            };
+            if full {
+                table.rejected.fetch_add(1, Ordering::Relaxed);
+                let _ = stream.write(b"ERROR Too many open connections\r\n");
+                continue;
+            }
+            table.open.fetch_add(1, Ordering::Relaxed);
+            table.total.fetch_add(1, Ordering::Relaxed);
+            let least = (0..self.inboxes.len())
+                .min_by_key(|&worker| self.context.workers[worker].connections.get());
+            let next = usize::try_from(table.total.load(Ordering::Relaxed)).unwrap_or(0)
+                % self.inboxes.len().max(1);
+            // Counters lag behind arrivals under way: in turn, unless one worker has clearly less.
+            let worker = match least {
+                Some(least) if self.is_much_less(least, next) => least,
+                _ => next,
+            };
+            let arrival =
+                Arrival { stream, protocol: *protocol, peer, listener: name.clone() };
+            self.inboxes[worker].hand_over(arrival);
+        }
+        true
+    }
+
+    fn is_much_less(&self, least: usize, next: usize) -> bool {
+        let count = |worker: usize| self.context.workers[worker].connections.get();
+        count(least) + 8 < count(next)
+    }
+
+    fn finish(&mut self) {
+        for (listener, ..) in self.listeners.drain(..) {
+            if let Listener::Unix(unix, path) = listener {
+                drop(unix);
+                listen::remove_socket(&path);
+            }
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        tracing::info!("stopped");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.context.stop.order(false);
+        self.finish();
+    }
+}
+
+fn describe_listener(listener: &Listener) -> String {
+    match listener {
+        Listener::Tcp(tcp) => match tcp.local_addr() {
+            Ok(address) => format!("tcp:{address}"),
+            Err(_) => "tcp:?".into(),
+        },
+        Listener::Unix(_, path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn describe_udp(socket: &mio::net::UdpSocket) -> String {
+    socket.local_addr().map_or("udp:?".into(), |address| format!("udp:{address}"))
+}
+
+fn check(settings: &Settings) -> Result<(), ServerError> {
+    let wrong = |name, value: String, allowed: &str| {
+        Err(ServerError::Setting { name, value, allowed: allowed.into() })
+    };
+    if settings.listen.is_empty() {
+        return wrong("listen", "nothing".into(), "at least one address");
+    }
+    if !(1..=THREADS_MAX).contains(&settings.threads) {
+        return wrong("threads", settings.threads.to_string(), "1 to 256");
+    }
+    if settings.connections_max == 0 {
+        return wrong("connections", "0".into(), "at least 1");
+    }
+    if settings.requests_per_turn == 0 {
+        return wrong("requests per event", "0".into(), "at least 1");
+    }
+    let udp = settings.listen.iter().any(|one| matches!(one.address, Address::Udp(_)));
+    if udp && settings.auth_file.is_some() {
+        let allowed = "datagrams cannot say who sent them: switch one of the two off";
+        return wrong("udp with authentication", "on".into(), allowed);
+    }
+    if settings.sasl && settings.auth_file.is_none() {
+        let allowed = "SASL needs a file of user:password lines (-Y FILE)";
+        return wrong("sasl", "on".into(), allowed);
+    }
+    Ok(())
+}
+
+/// Makes sure that there are files enough for all connections.
+fn raise_file_limit(connections_max: usize) -> Result<(), ServerError> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let wanted = connections_max as u64 + FILES_RESERVED;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
+        .map_err(|error| system("read the limit of open files")(error.into()))?;
+    if soft >= wanted {
+        return Ok(());
+    }
+    if setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).is_ok()
+        || (hard >= wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok())
+    {
+        return Ok(());
+    }
+    Err(ServerError::Files { wanted, connections: connections_max, limit: hard })
+}

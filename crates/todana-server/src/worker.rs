@@ -1,0 +1,564 @@
+//! A worker: one thread, one loop over its connections' readiness.
+//!
+//! A turn of the loop: wait; look at the clock; take new connections; then, group by group, read from
+//! each connection that is ready (once), decode all of it, carry everything out together, send each
+//! connection its answers (once). Reads go into one buffer that all connections share, so that an idle
+//! connection has none; only what is not a whole request yet is kept with its connection.
+
+use crate::connection::{Connection, ReadOutcome};
+use crate::context::{ConnectionInfo, Context};
+use crate::execute::{Executor, Member, finish_decoding};
+use crate::limits::{
+    DRAIN_MS, GROUP_CONNECTIONS, GROUP_INPUT_LEN, OUTPUT_STALL_MS, READ_LEN,
+};
+use crate::listen::Stream;
+use crate::session::Session;
+use crate::udp::Datagrams;
+use crate::watch::Wake;
+use mio::{Events, Interest, Poll, Token, Waker};
+use parking_lot::Mutex;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use todana_engine::Listener;
+use todana_protocol::memcached::{Frame, Protocol, Status, Step};
+use todana_protocol::WatchKinds;
+use todana_record::PartitionId;
+
+const WAKER: Token = Token(0);
+const DATAGRAMS: usize = 1;
+const CONNECTIONS: usize = 1 << 16;
+/// Milliseconds between looks at connections that are idle or stalled.
+const HOUSEKEEPING_MS: u64 = 1_000;
+const EVENTS_PER_WAIT: usize = 1_024;
+
+/// A connection that was just accepted.
+pub(crate) struct Arrival {
+    pub(crate) stream: Stream,
+    pub(crate) protocol: Protocol,
+    pub(crate) peer: String,
+    pub(crate) listener: String,
+}
+
+enum Message {
+    Arrival(Arrival),
+    /// Lines wait for the watcher at this number.
+    Watched(usize),
+    /// A watermark has advanced.
+    Advanced,
+    /// A token of the engine has completed.
+    Completed(todana_engine::Token),
+    /// The server is to stop.
+    Stop,
+}
+
+/// What other threads have for a worker.
+pub(crate) struct Inbox {
+    messages: Mutex<Vec<Message>>,
+    waker: Waker,
+}
+
+impl Inbox {
+    fn push(&self, message: Message) {
+        let mut messages = self.messages.lock();
+        let wakes = messages.is_empty();
+        messages.push(message);
+        drop(messages);
+        if wakes && let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "cannot wake a worker");
+        }
+    }
+
+    /// Hands a connection over.
+    pub(crate) fn hand_over(&self, arrival: Arrival) {
+        self.push(Message::Arrival(arrival));
+    }
+}
+
+impl Listener for Inbox {
+    fn advanced(&self, _: PartitionId) {
+        self.push(Message::Advanced);
+    }
+
+    fn completed(&self, token: todana_engine::Token) {
+        self.push(Message::Completed(token));
+    }
+}
+
+/// Input of a connection in a turn.
+enum Input {
+    /// In the shared buffer.
+    Shared(Range<usize>),
+    /// With what was pending.
+    Own(Vec<u8>),
+}
+
+/// A connection in a turn.
+struct Participant {
+    number: usize,
+    connection: Box<Connection>,
+    input: Input,
+    frames: Range<usize>,
+    step: Step,
+}
+
+/// A worker's loop. See the module.
+pub(crate) struct Worker {
+    context: Arc<Context>,
+    executor: Executor,
+    poll: Poll,
+    inbox: Arc<Inbox>,
+    connections: Vec<Option<Box<Connection>>>,
+    free: Vec<usize>,
+    datagrams: Vec<Datagrams>,
+    /// Those who have their turn next.
+    ready: Vec<usize>,
+    shared: Vec<u8>,
+    frames: Vec<Frame<'static>>,
+    out: Vec<u8>,
+    now_ms: u64,
+    next_housekeeping_ms: u64,
+    stop_by_ms: Option<u64>,
+    next_id: Arc<AtomicU64>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        number: usize,
+        datagrams: Vec<Datagrams>,
+        next_id: Arc<AtomicU64>,
+    ) -> io::Result<(Worker, Arc<Inbox>)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let inbox = Arc::new(Inbox { messages: Mutex::default(), waker });
+        let limits = context.engine.limits();
+        if limits.waits || limits.lags {
+            context.engine.subscribe(inbox.clone());
+        }
+        let on_stop = inbox.clone();
+        context.stop.on_stop(Arc::new(move || on_stop.push(Message::Stop)));
+        let mut worker = Worker {
+            executor: Executor::new(context.clone(), number),
+            context,
+            poll,
+            inbox: inbox.clone(),
+            connections: Vec::new(),
+            free: Vec::new(),
+            datagrams,
+            ready: Vec::new(),
+            shared: vec![0; GROUP_INPUT_LEN + READ_LEN],
+            frames: Vec::new(),
+            out: Vec::new(),
+            now_ms: 0,
+            next_housekeeping_ms: 0,
+            stop_by_ms: None,
+            next_id,
+        };
+        for (at, datagrams) in worker.datagrams.iter_mut().enumerate() {
+            let token = Token(DATAGRAMS + at);
+            worker.poll.registry().register(&mut datagrams.socket, token, Interest::READABLE)?;
+        }
+        Ok((worker, inbox))
+    }
+
+    /// Runs until the server stops.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+        loop {
+            let busy = !self.ready.is_empty() || self.datagrams.iter().any(|d| d.readable);
+            let wait_ms = if busy { 0 } else { HOUSEKEEPING_MS };
+            if let Err(error) = self.poll.poll(&mut events, Some(Duration::from_millis(wait_ms)))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "a worker cannot wait for its sockets");
+                return;
+            }
+            self.executor.tick();
+            self.executor.counters.cycles.add(1);
+            self.now_ms = self.context.clock.monotonic_ns() / 1_000_000;
+            for event in &events {
+                match event.token() {
+                    WAKER => self.read_inbox(),
+                    Token(token) if token < CONNECTIONS => {
+                        if let Some(datagrams) = self.datagrams.get_mut(token - DATAGRAMS) {
+                            datagrams.readable = true;
+                        }
+                    }
+                    Token(token) => self.note_event(token - CONNECTIONS, event),
+                }
+            }
+            for datagrams in self.datagrams.iter_mut().filter(|datagrams| datagrams.readable) {
+                datagrams.turn(&mut self.executor);
+            }
+            self.take_turns();
+            if self.now_ms >= self.next_housekeeping_ms {
+                self.keep_house();
+            }
+            if self.stop_by_ms.is_some_and(|by| self.now_ms >= by || self.is_empty()) {
+                self.close_all();
+                return;
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.connections.len() == self.free.len()
+    }
+
+    fn note_event(&mut self, number: usize, event: &mio::event::Event) {
+        let Some(Some(connection)) = self.connections.get_mut(number) else { return };
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            connection.readable = true;
+        }
+        if event.is_writable() {
+            connection.flush(self.now_ms, &self.executor.counters);
+        }
+        self.list(number);
+    }
+
+    /// Gives a connection its turn, if it has none coming.
+    fn list(&mut self, number: usize) {
+        if let Some(Some(connection)) = self.connections.get_mut(number)
+            && !connection.listed
+        {
+            connection.listed = true;
+            self.ready.push(number);
+        }
+    }
+
+    fn read_inbox(&mut self) {
+        let messages = std::mem::take(&mut *self.inbox.messages.lock());
+        for message in messages {
+            match message {
+                Message::Arrival(arrival) => self.welcome(arrival),
+                Message::Watched(number) => self.list(number),
+                Message::Advanced => {
+                    for number in 0..self.connections.len() {
+                        let waits = self.connections[number]
+                            .as_ref()
+                            .is_some_and(|connection| !connection.session.replies.is_empty());
+                        if waits {
+                            self.list(number);
+                        }
+                    }
+                }
+                Message::Completed(token) => {
+                    for number in 0..self.connections.len() {
+                        if let Some(connection) = &mut self.connections[number]
+                            && connection.session.blocked == Some(token)
+                        {
+                            connection.session.blocked = None;
+                            self.list(number);
+                        }
+                    }
+                }
+                Message::Stop => self.begin_stop(),
+            }
+        }
+    }
+
+    fn welcome(&mut self, arrival: Arrival) {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let inbox = self.inbox.clone();
+        let wake: Wake = Arc::new(move || inbox.push(Message::Watched(number)));
+        let session = Session::new(&self.context, arrival.protocol, id, wake);
+        arrival.stream.configure(&self.context.settings);
+        let last_command_s = Arc::new(AtomicU64::new(self.executor.now.seconds()));
+        let info = ConnectionInfo {
+            peer: arrival.peer.clone(),
+            listener: arrival.listener,
+            last_command_s: last_command_s.clone(),
+        };
+        let mut connection = Box::new(Connection::new(
+            arrival.stream,
+            session,
+            arrival.peer,
+            self.now_ms,
+            last_command_s,
+        ));
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(CONNECTIONS + number);
+        if let Err(error) =
+            self.poll.registry().register(&mut connection.stream, token, interests)
+        {
+            tracing::warn!(%error, peer = connection.peer, "cannot serve a connection");
+            self.free.push(number);
+            self.context.connections.open.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.context.connections.infos.lock().insert(id, info);
+        self.executor.counters.connections.add(1);
+        self.tell_connection(&connection, "conn_new", "");
+        tracing::debug!(peer = connection.peer, id, "connection");
+        self.connections[number] = Some(connection);
+        if self.stop_by_ms.is_none() {
+            self.list(number);
+        }
+    }
+
+    fn tell_connection(&self, connection: &Connection, kind: &str, reason: &str) {
+        if !self.context.watch.wants(WatchKinds::CONNECTIONS) {
+            return;
+        }
+        let (transport, address) = connection.peer.split_once(':').unwrap_or_default();
+        let (ip, port) = address.rsplit_once(':').unwrap_or(("-", "0"));
+        let id = connection.session.id;
+        let wall_ms = self.context.clock.wall_ms();
+        self.context.watch.tell(WatchKinds::CONNECTIONS, wall_ms, |out| {
+            let line = format!(
+                "type={kind} rip={ip} rport={port} transport={transport}{reason} cfd={id}"
+            );
+            out.extend_from_slice(line.as_bytes());
+        });
+    }
+
+    /// Gives everybody who is listed a turn.
+    fn take_turns(&mut self) {
+        let mut listed = std::mem::take(&mut self.ready);
+        let mut rest = listed.as_slice();
+        while !rest.is_empty() {
+            rest = self.take_group(rest);
+        }
+        listed.clear();
+        // Those who were listed again meanwhile come after; the memory is kept for them.
+        if self.ready.is_empty() {
+            self.ready = listed;
+        }
+    }
+
+    /// Reads, decodes, carries out and sends for the first few of `listed`; gives the others.
+    fn take_group<'l>(&mut self, listed: &'l [usize]) -> &'l [usize] {
+        let mut participants: Vec<Participant> = Vec::with_capacity(listed.len().min(64));
+        let mut used = 0;
+        let mut taken = 0;
+        for &number in listed {
+            if participants.len() >= GROUP_CONNECTIONS || used >= GROUP_INPUT_LEN {
+                break;
+            }
+            taken += 1;
+            let Some(mut connection) = self.connections.get_mut(number).and_then(Option::take)
+            else {
+                continue;
+            };
+            connection.listed = false;
+            let input = self.read(&mut connection, &mut used);
+            let step = Step { consumed: 0, status: Status::Incomplete { need: 0 } };
+            participants.push(Participant { number, connection, input, frames: 0..0, step });
+        }
+
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let mut frames: Vec<Frame<'_>> = recycle_frames(std::mem::take(&mut self.frames));
+        let mut members = Vec::with_capacity(participants.len());
+        let frames_max = self.context.settings.requests_per_turn;
+        for participant in &mut participants {
+            let bytes = match &participant.input {
+                Input::Shared(range) => &self.shared[range.clone()],
+                Input::Own(bytes) => bytes.as_slice(),
+            };
+            let start = frames.len();
+            let connection = &mut participant.connection;
+            if !bytes.is_empty() && connection.takes_input() && bytes.len() >= connection.need {
+                participant.step = connection.session.decode(bytes, &mut frames, frames_max);
+                if participant.step.status == Status::Paused {
+                    self.executor.counters.conn_yields.add(1);
+                }
+            } else {
+                participant.step.status = Status::Incomplete { need: connection.need };
+            }
+            participant.frames = start..frames.len();
+            members.push(Member::new(&mut connection.session, participant.frames.clone()));
+        }
+        self.executor.run(&frames, &mut members, &mut out);
+        let results: Vec<_> =
+            members.iter().map(|member| (member.out.clone(), member.stopped)).collect();
+        drop(members);
+        self.frames = recycle_frames(frames);
+
+        for (participant, (range, stopped)) in participants.into_iter().zip(results) {
+            let Participant { number, mut connection, input, frames, step } = participant;
+            if !frames.is_empty() {
+                connection.last_command_s.store(self.executor.now.seconds(), Ordering::Relaxed);
+            }
+            let consumed =
+                finish_decoding(&mut connection.session, step.consumed, step.status, stopped);
+            let need = match step.status {
+                _ if stopped.is_some() => 1,
+                Status::Incomplete { need } => need,
+                Status::Paused => 1,
+                Status::Close => 0,
+            };
+            self.keep_rest(&mut connection, input, consumed, need);
+            if !range.is_empty() {
+                connection.send(&out[range], self.now_ms, &self.executor.counters);
+            }
+            self.end_turn(number, connection);
+        }
+        out.clear();
+        out.shrink_to(1 << 20);
+        self.out = out;
+        &listed[taken..]
+    }
+
+    /// Reads once from a connection, if it may.
+    fn read(&mut self, connection: &mut Connection, used: &mut usize) -> Input {
+        let counters = &self.executor.counters;
+        let reads = connection.readable && self.stop_by_ms.is_none_or(|_| self.context.stop.is_graceful());
+        if connection.session.is_watching() {
+            // Input means nothing; only its end does.
+            if reads {
+                let buffer = &mut self.shared[*used..*used + READ_LEN];
+                connection.read(buffer, counters);
+            }
+            return Input::Shared(0..0);
+        }
+        if !reads || !connection.takes_input() {
+            return Input::Own(std::mem::take(&mut connection.pending));
+        }
+        if !connection.pending.is_empty() {
+            if let ReadOutcome::Bytes(_) = connection.read_pending(counters) {
+                connection.last_read_ms = self.now_ms;
+            }
+            return Input::Own(std::mem::take(&mut connection.pending));
+        }
+        let start = *used;
+        match connection.read(&mut self.shared[start..start + READ_LEN], counters) {
+            ReadOutcome::Bytes(len) => {
+                connection.last_read_ms = self.now_ms;
+                *used += len;
+                Input::Shared(start..start + len)
+            }
+            ReadOutcome::Nothing => Input::Shared(0..0),
+        }
+    }
+
+    /// Keeps what was not consumed with the connection.
+    fn keep_rest(&self, connection: &mut Connection, input: Input, consumed: usize, need: usize) {
+        match input {
+            Input::Shared(range) => {
+                let rest = &self.shared[range][..];
+                if let Some(rest) = rest.get(consumed..).filter(|rest| !rest.is_empty()) {
+                    connection.pending.extend_from_slice(rest);
+                }
+            }
+            Input::Own(mut bytes) => {
+                if consumed >= bytes.len() {
+                    bytes = Vec::new();
+                } else {
+                    bytes.drain(..consumed);
+                }
+                connection.pending = bytes;
+            }
+        }
+        connection.need = if connection.pending.is_empty() { 0 } else { need };
+    }
+
+    /// Sends what has become free, and decides whether the connection goes on.
+    fn end_turn(&mut self, number: usize, mut connection: Box<Connection>) {
+        let counters = &self.executor.counters;
+        if !connection.session.replies.is_empty()
+            && connection.unsent_len() < crate::limits::OUTPUT_PAUSE_LEN
+        {
+            let mut released = Vec::new();
+            self.executor.release(&mut connection.session, &mut released);
+            if !released.is_empty() {
+                connection.send(&released, self.now_ms, counters);
+            }
+        }
+        connection.take_watched();
+        connection.flush(self.now_ms, counters);
+        if connection.is_over() {
+            self.close(number, *connection, " reason=normal");
+            return;
+        }
+        let again = connection.wants_turn() && !self.is_stopping();
+        self.connections[number] = Some(connection);
+        if again {
+            self.list(number);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop_by_ms.is_some() && !self.context.stop.is_graceful()
+    }
+
+    fn close(&mut self, number: usize, mut connection: Connection, reason: &str) {
+        let _ = self.poll.registry().deregister(&mut connection.stream);
+        if let Some(watcher) = connection.session.watcher.take() {
+            self.context.watch.leave(&watcher);
+        }
+        self.tell_connection(&connection, "conn_close", reason);
+        self.context.connections.infos.lock().remove(&connection.session.id);
+        self.context.connections.open.fetch_sub(1, Ordering::Release);
+        self.executor.counters.connections.subtract(1);
+        tracing::debug!(peer = connection.peer, reason, "connection closed");
+        self.free.push(number);
+    }
+
+    /// Once in a while: connections that are idle or do not read.
+    fn keep_house(&mut self) {
+        self.next_housekeeping_ms = self.now_ms + HOUSEKEEPING_MS;
+        let idle_ms = self.context.settings.idle_ms;
+        for number in 0..self.connections.len() {
+            let Some(connection) = &self.connections[number] else { continue };
+            let stalled = connection.unsent_len() > 0
+                && self.now_ms.saturating_sub(connection.last_sent_ms) > OUTPUT_STALL_MS;
+            let quiet_ms = self
+                .now_ms
+                .saturating_sub(connection.last_read_ms.max(connection.last_sent_ms));
+            let idle = idle_ms > 0 && quiet_ms > idle_ms && !connection.session.is_watching();
+            let reason = if stalled {
+                self.executor.counters.output_dropped.add(1);
+                " reason=error"
+            } else if idle {
+                self.executor.counters.idle_kicks.add(1);
+                " reason=idle_timeout"
+            } else {
+                continue;
+            };
+            if let Some(connection) = self.connections[number].take() {
+                self.close(number, *connection, reason);
+            }
+        }
+    }
+
+    /// Finishes what was begun: answers leave, then connections close.
+    fn begin_stop(&mut self) {
+        if self.stop_by_ms.is_some() {
+            return;
+        }
+        self.stop_by_ms = Some(self.now_ms + DRAIN_MS);
+        for number in 0..self.connections.len() {
+            let Some(mut connection) = self.connections[number].take() else { continue };
+            let graceful = self.context.stop.is_graceful();
+            let answered = connection.unsent_len() == 0 && connection.session.replies.is_empty();
+            connection.session.closing |= !graceful;
+            if answered && (!graceful || connection.pending.is_empty()) {
+                self.close(number, *connection, " reason=shutdown");
+            } else {
+                self.connections[number] = Some(connection);
+            }
+        }
+    }
+
+    fn close_all(&mut self) {
+        for number in 0..self.connections.len() {
+            if let Some(connection) = self.connections[number].take() {
+                self.close(number, *connection, " reason=shutdown");
+            }
+        }
+    }
+}
+
+/// Empties a vector and takes it over for another lifetime, its memory included.
+fn recycle_frames<'b>(mut used: Vec<Frame<'_>>) -> Vec<Frame<'b>> {
+    used.clear();
+    used.into_iter().map_while(|_| None).collect()
+}
