@@ -24,5 +24,5 @@ pub mod operation;
 mod store;
 
 pub use store::{Error, Record, Store};
-pub use todana_cache::{Cache, CacheOptions};
+pub use todana_cache::{Cache, CacheOptions, MEMORY_LIMIT_MIN_BYTES};
 pub use todana_engine as engine;
