@@ -7,7 +7,8 @@ const RELATIVE_MAX_S: u64 = 60 * 60 * 24 * 30;
 /// What memcached takes for "gone at once".
 const GONE: i64 = -1;
 
-/// When an item ends by itself.
+/// When an item ends by itself. A moment after 2038-01-19 is refused, since memcached would take it
+/// for the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expiry {
     /// Never (a cache may still evict it).

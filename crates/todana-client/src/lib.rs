@@ -40,6 +40,7 @@
 //! | key of printable bytes | 1 to [`KEY_LEN_MAX`] bytes |
 //! | any other key | 1 to [`KEY_CODED_LEN_MAX`] bytes, since its base64 has to fit into the former |
 //! | value sent | [`VALUE_SENT_LEN_MAX`] bytes, and what the server takes |
+//! | moment of expiry | 2038-01-19, beyond which memcached drops the item at once |
 //! | value received | [`Options::value_len_max`] |
 //! | line received | [`LINE_LEN_MAX`] bytes |
 //! | reply of `stats` or [`Client::raw`] | [`REPLY_LEN_MAX`] bytes |

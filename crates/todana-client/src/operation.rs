@@ -37,10 +37,8 @@ pub(crate) enum Operation<'a> {
 impl Operation<'_> {
     /// Appends the request's bytes and says what to await. Nothing is appended on an error.
     ///
-    /// Classic commands carry what they can. Meta commands carry base64 keys, numbers to start
-    /// counting from, and moments beyond 2038: memcached, which knows none, refuses those and skips
-    /// the value there, whereas after a bad line of a classic command it takes the value for
-    /// commands.
+    /// Classic commands carry what they can; meta commands carry base64 keys and numbers to start
+    /// counting from.
     ///
     /// # Errors
     ///
@@ -50,19 +48,23 @@ impl Operation<'_> {
         match self {
             Operation::Get { key, cas } => get(&Key::new(key)?, cas, out),
             Operation::GetAndTouch { key, expiry } => {
-                get_and_touch(&Key::new(key)?, exptime(expiry), out)
+                get_and_touch(&Key::new(key)?, exptime(expiry)?, out)
             }
             Operation::Store { mode, key, value, flags, expiry } => {
                 if value.len() > VALUE_SENT_LEN_MAX {
                     let got = format!("{} bytes", value.len());
                     return Err(Error::Argument { name: "value", got, want: "2147483645 at most" });
                 }
-                store(mode, &Key::new(key)?, value, flags, exptime(expiry), out)
+                store(mode, &Key::new(key)?, value, flags, exptime(expiry)?, out)
             }
             Operation::Count { key, down, delta, initial } => {
+                let initial = match initial {
+                    Some((number, expiry)) => Some((number, exptime(expiry)?)),
+                    None => None,
+                };
                 count(&Key::new(key)?, down, delta, initial, out)
             }
-            Operation::Touch { key, expiry } => touch(&Key::new(key)?, exptime(expiry), out),
+            Operation::Touch { key, expiry } => touch(&Key::new(key)?, exptime(expiry)?, out),
             Operation::Delete { key } => {
                 let key = Key::new(key)?;
                 out.extend_from_slice(if key.is_coded { b"md " } else { b"delete " });
@@ -84,9 +86,16 @@ impl Operation<'_> {
     }
 }
 
+/// memcached's number for an expiry. It reads 32 bits of it with a sign, so a moment beyond January
+/// 2038 would wrap: the item would be "stored" and be gone at once. That is refused here.
 #[expect(clippy::disallowed_methods, reason = "long expiry times are sent as moments")]
-fn exptime(expiry: Expiry) -> i64 {
-    expiry.exptime(SystemTime::now)
+fn exptime(expiry: Expiry) -> Result<i64, Error> {
+    let exptime = expiry.exptime(SystemTime::now);
+    if exptime > i64::from(i32::MAX) {
+        let want = "a moment before 2038-01-19, where memcached's clock ends, or Expiry::Never";
+        return Err(Error::Argument { name: "expiry", got: format!("Unix time {exptime}"), want });
+    }
+    Ok(exptime)
 }
 
 /// The end of a line, with the flag of a base64 key before it.
@@ -111,7 +120,7 @@ fn get(key: &Key<'_>, cas: bool, out: &mut Vec<u8>) -> Result<Await, Error> {
 }
 
 fn get_and_touch(key: &Key<'_>, exptime: i64, out: &mut Vec<u8>) -> Result<Await, Error> {
-    let meta = needs_meta(key, exptime);
+    let meta = key.is_coded;
     if meta {
         out.extend_from_slice(b"mg ");
         out.extend_from_slice(&key.token);
@@ -145,7 +154,7 @@ fn store(
         _ => None,
     };
     let len = value.len();
-    if needs_meta(key, exptime) {
+    if key.is_coded {
         out.extend_from_slice(b"ms ");
         out.extend_from_slice(&key.token);
         let _ = write!(out, " {len} F{flags} T{exptime}{letter}");
@@ -170,7 +179,7 @@ fn count(
     key: &Key<'_>,
     down: bool,
     delta: u64,
-    initial: Option<(u64, Expiry)>,
+    initial: Option<(u64, i64)>,
     out: &mut Vec<u8>,
 ) -> Result<Await, Error> {
     let meta = key.is_coded || initial.is_some();
@@ -182,8 +191,8 @@ fn count(
     out.extend_from_slice(&key.token);
     if meta {
         let _ = write!(out, " v{} D{delta}", if down { " MD" } else { "" });
-        if let Some((number, expiry)) = initial {
-            let _ = write!(out, " J{number} N{}", exptime(expiry));
+        if let Some((number, exptime)) = initial {
+            let _ = write!(out, " J{number} N{exptime}");
         }
     } else {
         let _ = write!(out, " {delta}");
@@ -193,16 +202,12 @@ fn count(
 }
 
 fn touch(key: &Key<'_>, exptime: i64, out: &mut Vec<u8>) -> Result<Await, Error> {
-    let meta = needs_meta(key, exptime);
+    let meta = key.is_coded;
     out.extend_from_slice(if meta { b"mg " } else { b"touch " });
     out.extend_from_slice(&key.token);
     let _ = write!(out, " {}{exptime}", if meta { "T" } else { "" });
     end(key, out);
     Ok(Await::touched())
-}
-
-fn needs_meta(key: &Key<'_>, exptime: i64) -> bool {
-    key.is_coded || exptime > i64::from(i32::MAX)
 }
 
 #[cfg(test)]
@@ -252,11 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn moments_that_a_classic_line_cannot_carry() {
-        let expiry = Expiry::At(UNIX_EPOCH + Duration::from_secs(1 << 31));
-        let store = Operation::Store { mode: Mode::Add, key: b"k", value: b"", flags: 0, expiry };
-        check(store, "ms k 0 F0 T2147483648 ME\r\n\r\n");
-        check(Operation::Touch { key: b"k", expiry }, "mg k T2147483648\r\n");
+    fn moments_that_memcached_would_take_for_the_past() {
+        let mut out = Vec::new();
+        let mut encode = |seconds| {
+            let expiry = Expiry::At(UNIX_EPOCH + Duration::from_secs(seconds));
+            Operation::Touch { key: b"k", expiry }.encode(&mut out).map(|_| ())
+        };
+        assert!(encode((1 << 31) - 1).is_ok());
+        assert!(matches!(encode(1 << 31), Err(Error::Argument { name: "expiry", .. })));
+        assert_eq!(out, b"touch k 2147483647\r\n");
     }
 
     #[test]

@@ -198,7 +198,8 @@ impl<'a> Pipeline<'a> {
     ///
     /// # Errors
     ///
-    /// If no connection could be opened; nothing was sent then.
+    /// If no connection could be opened, so that nothing was sent; or if all operations only read
+    /// and the server closed the connection before it answered any.
     pub fn run(self) -> Result<Vec<Result<Outcome, Error>>, Error> {
         let Self { client, bytes, queued } = self;
         let good: Vec<&Queued> = queued.iter().filter_map(|queued| queued.as_ref().ok()).collect();
@@ -211,7 +212,9 @@ impl<'a> Pipeline<'a> {
                 let sent = exchange(connection, &bytes, &good, &mut outcomes);
                 match sent {
                     // The pool may try another connection.
-                    Err(error) if again && outcomes.is_empty() => return Err(error),
+                    Err(error) if again && outcomes.is_empty() && error.is_stale() => {
+                        return Err(error);
+                    }
                     Err(error) => outcomes.push(Err(error)),
                     Ok(()) => connection.unfinished = false,
                 }

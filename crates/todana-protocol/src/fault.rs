@@ -59,9 +59,7 @@ impl Fault {
             Fault::DeleteUsage => {
                 "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"
             }
-            Fault::NonNumeric => {
-                "CLIENT_ERROR cannot increment or decrement non-numeric value"
-            }
+            Fault::NonNumeric => "CLIENT_ERROR cannot increment or decrement non-numeric value",
             Fault::TooLarge => "SERVER_ERROR object too large for cache",
             Fault::OutOfMemory => "SERVER_ERROR out of memory storing object",
             Fault::BadLengths | Fault::Inconsistent => "CLIENT_ERROR bad lengths",
@@ -80,9 +78,7 @@ impl Fault {
     pub fn status(&self) -> (u16, &str) {
         match self {
             Fault::TooLarge => (0x0003, "Too large."),
-            Fault::NonNumeric => {
-                (0x0006, "Non-numeric server-side value for incr or decr")
-            }
+            Fault::NonNumeric => (0x0006, "Non-numeric server-side value for incr or decr"),
             Fault::Unauthenticated
             | Fault::AuthFailed
             | Fault::AuthFormat

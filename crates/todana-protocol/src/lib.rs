@@ -41,4 +41,4 @@ pub use request::{
     Clock, Count, Crawl, Delete, Dump, Get, Invalidate, Mode, Put, Recaching, Request, Sasl, Touch,
     WatchKinds,
 };
-pub use response::{Item, Response};
+pub use response::{Item, Lifetimes, Response};

@@ -38,9 +38,7 @@ impl Lifetime {
             Lifetime::Forever => Expiry::NEVER,
             Lifetime::Gone => Expiry::GONE,
             Lifetime::Seconds(seconds) => Expiry::at(now.plus_ms(u64::from(seconds) * 1_000)),
-            Lifetime::Until(second) => {
-                Expiry::at(Timestamp::from_ms(second.saturating_mul(1_000)))
-            }
+            Lifetime::Until(second) => Expiry::at(Timestamp::from_ms(second.saturating_mul(1_000))),
         }
     }
 }

@@ -119,6 +119,8 @@ pub struct Recaching {
     pub recache_s: Option<u64>,
     /// Whether that is judged by the lifetime that the same request has just given.
     pub recache_after_touch: bool,
+    /// Whether the lifetime of a record that is made stands against one that the same request gives.
+    pub vivify_last: bool,
     /// Version of a record that is made.
     pub version: Option<u64>,
 }
@@ -179,6 +181,8 @@ pub struct Count<'a> {
     pub down: bool,
     /// When there is no record, make one with this number and lifetime.
     pub initial: Option<(u64, Lifetime)>,
+    /// Whether the initial lifetime stands against `touch`.
+    pub initial_last: bool,
     /// Give it this lifetime too.
     pub touch: Option<Lifetime>,
     /// Only if the record has this version.

@@ -37,10 +37,8 @@ pub enum Response<'v> {
         value: u64,
         /// Version of its record.
         version: u64,
-        /// Seconds that the record has left; `None`: forever.
-        ttl_s: Option<u64>,
-        /// The same before this request.
-        ttl_before_s: Option<u64>,
+        /// How long its record lives.
+        lifetimes: Lifetimes,
     },
     /// Metadata for debugging.
     Inspected {
@@ -76,6 +74,17 @@ pub enum Response<'v> {
     Fault(&'v Fault),
 }
 
+/// Seconds that a record has left (`None`: forever), as a request has seen and changed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lifetimes {
+    /// Before the request; forever, if the request made the record.
+    pub before_s: Option<u64>,
+    /// What the request made the record with, if it did.
+    pub made_s: Option<Option<u64>>,
+    /// What the request gave the record, if it did.
+    pub touched_s: Option<Option<u64>>,
+}
+
 /// A record in an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Item<'v> {
@@ -87,10 +96,8 @@ pub struct Item<'v> {
     pub flags: u32,
     /// The CAS token.
     pub version: u64,
-    /// Seconds that it has left; `None`: forever.
-    pub ttl_s: Option<u64>,
-    /// The same before this request changed it.
-    pub ttl_before_s: Option<u64>,
+    /// How long it lives.
+    pub lifetimes: Lifetimes,
     /// Whether it was fetched before.
     pub hit_before: bool,
     /// Seconds since the last access before this one.

@@ -86,9 +86,9 @@ impl Credentials {
 
     /// Whether a user has this password. Takes as long for a wrong one as for a right one.
     pub fn check(&self, user: &[u8], password: &[u8]) -> bool {
-        self.users.iter().fold(false, |any, (known, secret)| {
-            any | (same(known, user) & same(secret, password))
-        })
+        self.users
+            .iter()
+            .fold(false, |any, (known, secret)| any | (same(known, user) & same(secret, password)))
     }
 
     /// Checks a SASL PLAIN message: authorization, NUL, user, NUL, password (RFC 4616).
@@ -124,7 +124,10 @@ mod tests {
         assert!(!users.check(b"ada", b"") && !users.check(b"bob", b"x") && !users.check(b"", b""));
         assert!(users.check_plain(b"\0ada\0love:lace") && users.check_plain(b"bob\0bob\0"));
         assert!(!users.check_plain(b"ada\0bob\0") && !users.check_plain(b"ada"));
-        assert_eq!(Credentials::parse("a\n", "f").unwrap_err().to_string(), "f:1: expected user:password");
+        assert_eq!(
+            Credentials::parse("a\n", "f").unwrap_err().to_string(),
+            "f:1: expected user:password"
+        );
         assert!(Credentials::parse("# nobody\n", "f").is_err());
         assert!(Credentials::parse(":x\n", "f").is_err());
     }

@@ -153,8 +153,7 @@ impl Executor {
                 _ => self.lookups_from(frames, at),
             };
             if end > at {
-                (number, at, one_by_one) =
-                    self.look_up(frames, at..end, members, number, out);
+                (number, at, one_by_one) = self.look_up(frames, at..end, members, number, out);
                 continue;
             }
             let member = &mut members[number];
@@ -236,12 +235,7 @@ impl Executor {
     }
 
     /// Carries out one request.
-    fn carry_out(
-        &mut self,
-        frame: &Frame<'_>,
-        member: &mut Member<'_>,
-        out: &mut Vec<u8>,
-    ) -> Flow {
+    fn carry_out(&mut self, frame: &Frame<'_>, member: &mut Member<'_>, out: &mut Vec<u8>) -> Flow {
         if matches!(frame.form, Form::Meta(_)) {
             self.counters.cmd_meta.add(1);
         }

@@ -108,9 +108,8 @@ fn cpu_seconds() -> (String, String) {
     use nix::sys::resource::{UsageWho, getrusage};
     match getrusage(UsageWho::RUSAGE_SELF) {
         Ok(usage) => {
-            let text = |time: nix::sys::time::TimeVal| {
-                format!("{}.{:06}", time.tv_sec(), time.tv_usec())
-            };
+            let text =
+                |time: nix::sys::time::TimeVal| format!("{}.{:06}", time.tv_sec(), time.tv_usec());
             (text(usage.user_time()), text(usage.system_time()))
         }
         Err(_) => ("0.000000".into(), "0.000000".into()),

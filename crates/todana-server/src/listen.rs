@@ -50,8 +50,9 @@ fn failed(listen: &Listen, reason: io::Error) -> ListenError {
 pub(crate) fn open(listen: &Listen, settings: &Settings) -> Result<Listener, ListenError> {
     match &listen.address {
         Address::Tcp(address) => open_tcp(*address, settings).map(Listener::Tcp),
-        Address::Unix(path, mode) => open_unix(path, *mode, settings)
-            .map(|listener| Listener::Unix(listener, path.clone())),
+        Address::Unix(path, mode) => {
+            open_unix(path, *mode, settings).map(|listener| Listener::Unix(listener, path.clone()))
+        }
         Address::Udp(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
     }
     .map_err(|reason| failed(listen, reason))

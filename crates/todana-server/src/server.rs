@@ -2,12 +2,12 @@
 
 use crate::auth::{Credentials, CredentialsError};
 use crate::context::{Context, OnVerbosity};
+use crate::jobs;
 use crate::limits::{ACCEPTS_PER_TURN, THREADS_MAX};
 use crate::listen::{self, ListenError, Listener, Stream};
 use crate::settings::{Address, Settings};
 use crate::udp::Datagrams;
 use crate::worker::{Arrival, Inbox, Worker};
-use crate::jobs;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -122,8 +122,7 @@ impl Server {
 
         let clock = Arc::new(SystemClock::new());
         let threads = settings.threads;
-        let context =
-            Context::new(settings, engine, clock, test_clock, credentials, on_verbosity);
+        let context = Context::new(settings, engine, clock, test_clock, credentials, on_verbosity);
         *context.connections.listeners.lock() = described;
         let poll = Poll::new().map_err(system("create a poll"))?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?;
@@ -183,9 +182,8 @@ impl Server {
             shares[at % count].push(datagrams);
         }
         for (number, share) in shares.into_iter().enumerate() {
-            let (worker, inbox) =
-                Worker::new(self.context.clone(), number, share, next_id.clone())
-                    .map_err(system("start a worker"))?;
+            let (worker, inbox) = Worker::new(self.context.clone(), number, share, next_id.clone())
+                .map_err(system("start a worker"))?;
             self.inboxes.push(inbox);
             self.spawn(format!("worker-{number}"), move || worker.run())?;
         }
@@ -305,12 +303,12 @@ impl Server {
             }
             let Some((listener, protocol, name)) = self.listeners.get(at) else { return false };
             let accepted = match listener {
-                Listener::Tcp(tcp) => tcp
+                Listener::Tcp(tcp) => {
+                    tcp.accept().map(|(stream, peer)| (Stream::Tcp(stream), format!("tcp:{peer}")))
+                }
+                Listener::Unix(unix, path) => unix
                     .accept()
-                    .map(|(stream, peer)| (Stream::Tcp(stream), format!("tcp:{peer}"))),
-                Listener::Unix(unix, path) => unix.accept().map(|(stream, _)| {
-                    (Stream::Unix(stream), format!("unix:{}", path.display()))
-                }),
+                    .map(|(stream, _)| (Stream::Unix(stream), format!("unix:{}", path.display()))),
             };
             let (mut stream, peer) = match accepted {
                 Ok(accepted) => accepted,
@@ -338,8 +336,7 @@ impl Server {
                 Some(least) if self.is_much_less(least, next) => least,
                 _ => next,
             };
-            let arrival =
-                Arrival { stream, protocol: *protocol, peer, listener: name.clone() };
+            let arrival = Arrival { stream, protocol: *protocol, peer, listener: name.clone() };
             self.inboxes[worker].hand_over(arrival);
         }
         true

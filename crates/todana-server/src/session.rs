@@ -39,6 +39,8 @@ pub struct Session {
     pub(crate) id: u64,
     /// Whether listings and watching make sense here: not over datagrams.
     pub(crate) stream: bool,
+    /// The client was asked to go on with its authentication.
+    pub(crate) sasl_begun: bool,
 }
 
 impl Session {
@@ -70,6 +72,7 @@ impl Session {
             wake,
             id,
             stream: true,
+            sasl_begun: false,
         }
     }
 
@@ -80,9 +83,7 @@ impl Session {
 
     /// Whether the next request may be decoded now.
     pub fn takes_input(&self) -> bool {
-        !self.closing
-            && self.blocked.is_none()
-            && self.replies.queued_len() < OUTPUT_PAUSE_LEN
+        !self.closing && self.blocked.is_none() && self.replies.queued_len() < OUTPUT_PAUSE_LEN
     }
 
     /// Whether the session is over as soon as its replies are out.
@@ -98,6 +99,16 @@ impl Session {
     /// Replies that wait: for whoever fills in answers from elsewhere.
     pub fn replies(&mut self) -> &mut Replies {
         &mut self.replies
+    }
+
+    /// What the session waits for before it can go on, if it does.
+    pub fn waits_for(&self) -> Option<Token> {
+        self.blocked
+    }
+
+    /// Lets the session go on after what it waited for has come.
+    pub fn unblock(&mut self) {
+        self.blocked = None;
     }
 
     /// Decodes what there is of `input`, for one turn.
@@ -130,8 +141,7 @@ impl Session {
 
     /// Lets the client in, or out again.
     pub(crate) fn set_known(&mut self, known: bool) {
-        let authentication =
-            if known { Authentication::Open } else { Authentication::Required };
+        let authentication = if known { Authentication::Open } else { Authentication::Required };
         self.decoder.set_authentication(authentication);
     }
 }

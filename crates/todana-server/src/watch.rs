@@ -70,12 +70,7 @@ impl WatchHub {
     }
 
     /// Tells those who watch this kind: `ts=… gid=… ` and what `line` adds.
-    pub(crate) fn tell(
-        &self,
-        kinds: WatchKinds,
-        wall_ms: u64,
-        line: impl FnOnce(&mut Vec<u8>),
-    ) {
+    pub(crate) fn tell(&self, kinds: WatchKinds, wall_ms: u64, line: impl FnOnce(&mut Vec<u8>)) {
         let mut text = b"ts=".to_vec();
         push_decimal(wall_ms / 1_000, &mut text);
         text.extend_from_slice(format!(".{:06}", wall_ms % 1_000 * 1_000).as_bytes());
@@ -129,7 +124,9 @@ mod tests {
         let wakes = Arc::new(AtomicU32::new(0));
         let wake: Wake = {
             let wakes = wakes.clone();
-            Arc::new(move || drop(wakes.fetch_add(1, Ordering::Relaxed)))
+            Arc::new(move || {
+                wakes.fetch_add(1, Ordering::Relaxed);
+            })
         };
         let watcher = hub.join(WatchKinds::FETCHERS, wake).unwrap();
         assert!(hub.wants(WatchKinds::FETCHERS) && !hub.wants(WatchKinds::MUTATIONS));

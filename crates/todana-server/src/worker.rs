@@ -8,9 +8,7 @@
 use crate::connection::{Connection, ReadOutcome};
 use crate::context::{ConnectionInfo, Context};
 use crate::execute::{Executor, Member, finish_decoding};
-use crate::limits::{
-    DRAIN_MS, GROUP_CONNECTIONS, GROUP_INPUT_LEN, OUTPUT_STALL_MS, READ_LEN,
-};
+use crate::limits::{DRAIN_MS, GROUP_CONNECTIONS, GROUP_INPUT_LEN, OUTPUT_STALL_MS, READ_LEN};
 use crate::listen::Stream;
 use crate::session::Session;
 use crate::udp::Datagrams;
@@ -23,8 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use todana_engine::Listener;
-use todana_protocol::memcached::{Frame, Protocol, Status, Step};
 use todana_protocol::WatchKinds;
+use todana_protocol::memcached::{Frame, Protocol, Status, Step};
 use todana_record::PartitionId;
 
 const WAKER: Token = Token(0);
@@ -248,9 +246,9 @@ impl Worker {
                 Message::Completed(token) => {
                     for number in 0..self.connections.len() {
                         if let Some(connection) = &mut self.connections[number]
-                            && connection.session.blocked == Some(token)
+                            && connection.session.waits_for() == Some(token)
                         {
-                            connection.session.blocked = None;
+                            connection.session.unblock();
                             self.list(number);
                         }
                     }
@@ -285,8 +283,7 @@ impl Worker {
         ));
         let interests = Interest::READABLE | Interest::WRITABLE;
         let token = Token(CONNECTIONS + number);
-        if let Err(error) =
-            self.poll.registry().register(&mut connection.stream, token, interests)
+        if let Err(error) = self.poll.registry().register(&mut connection.stream, token, interests)
         {
             tracing::warn!(%error, peer = connection.peer, "cannot serve a connection");
             self.free.push(number);
@@ -312,9 +309,8 @@ impl Worker {
         let id = connection.session.id;
         let wall_ms = self.context.clock.wall_ms();
         self.context.watch.tell(WatchKinds::CONNECTIONS, wall_ms, |out| {
-            let line = format!(
-                "type={kind} rip={ip} rport={port} transport={transport}{reason} cfd={id}"
-            );
+            let line =
+                format!("type={kind} rip={ip} rport={port} transport={transport}{reason} cfd={id}");
             out.extend_from_slice(line.as_bytes());
         });
     }
@@ -410,7 +406,8 @@ impl Worker {
     /// Reads once from a connection, if it may.
     fn read(&mut self, connection: &mut Connection, used: &mut usize) -> Input {
         let counters = &self.executor.counters;
-        let reads = connection.readable && self.stop_by_ms.is_none_or(|_| self.context.stop.is_graceful());
+        let reads =
+            connection.readable && self.stop_by_ms.is_none_or(|_| self.context.stop.is_graceful());
         if connection.session.is_watching() {
             // Input means nothing; only its end does.
             if reads {
@@ -510,9 +507,8 @@ impl Worker {
             let Some(connection) = &self.connections[number] else { continue };
             let stalled = connection.unsent_len() > 0
                 && self.now_ms.saturating_sub(connection.last_sent_ms) > OUTPUT_STALL_MS;
-            let quiet_ms = self
-                .now_ms
-                .saturating_sub(connection.last_read_ms.max(connection.last_sent_ms));
+            let quiet_ms =
+                self.now_ms.saturating_sub(connection.last_read_ms.max(connection.last_sent_ms));
             let idle = idle_ms > 0 && quiet_ms > idle_ms && !connection.session.is_watching();
             let reason = if stalled {
                 self.executor.counters.output_dropped.add(1);

@@ -147,7 +147,7 @@ impl Store {
     /// # Errors
     /// [`Error::NonNumeric`], limits and memory.
     pub fn increment(&self, key: &[u8], delta: u64) -> Result<Option<u64>, Error> {
-        let mut counting = Counting::by(delta, false, self.now());
+        let mut counting = Counting::by(delta, false);
         self.update(key, &mut counting)?;
         match counting.outcome {
             CountOutcome::Number { value, .. } => Ok(Some(value)),

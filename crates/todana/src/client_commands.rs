@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use todana_client::{Client, Credentials, Expiry, Options, Stored, Value};
+use todana_client::{Client, Credentials, Expiry, Options, Stored, VALUE_SENT_LEN_MAX, Value};
 
 /// A miss, or a condition that does not hold.
 const MISS: u8 = 1;
@@ -310,8 +310,10 @@ impl SetArgs {
 }
 
 fn standard_input() -> Result<Vec<u8>, Failure> {
+    // One byte more than may be sent shows that there is more.
+    let bytes_max = u64::try_from(VALUE_SENT_LEN_MAX).unwrap_or(u64::MAX).saturating_add(1);
     let mut value = Vec::new();
-    match io::stdin().lock().read_to_end(&mut value) {
+    match io::stdin().lock().take(bytes_max).read_to_end(&mut value) {
         Ok(_) => Ok(value),
         Err(error) => Err(Failure::Because(format!("cannot read standard input: {error}"))),
     }

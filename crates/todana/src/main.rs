@@ -26,7 +26,12 @@ use std::process::ExitCode;
 ///
 /// Without a command it serves: `todana` is `todana serve`, and takes the same options.
 #[derive(Debug, Parser)]
-#[command(name = "todana", version, disable_version_flag = true, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "todana",
+    version,
+    disable_version_flag = true,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Cmd>,

@@ -15,19 +15,45 @@ pub(crate) struct ServeArgs {
     store: Option<String>,
 
     /// TCP port; 0 switches TCP off, -1 takes any free one [default: 11211]
-    #[arg(short, long, value_name = "PORT", env = "TODANA_PORT", allow_hyphen_values = true, help_heading = "Network")]
+    #[arg(
+        short,
+        long,
+        value_name = "PORT",
+        env = "TODANA_PORT",
+        allow_hyphen_values = true,
+        help_heading = "Network"
+    )]
     port: Option<String>,
     /// UDP port; 0 switches UDP off [default: 0]
-    #[arg(short = 'U', long, value_name = "PORT", env = "TODANA_UDP_PORT", help_heading = "Network")]
+    #[arg(
+        short = 'U',
+        long,
+        value_name = "PORT",
+        env = "TODANA_UDP_PORT",
+        help_heading = "Network"
+    )]
     udp_port: Option<u16>,
     /// Unix socket to listen on; alone, it switches TCP off
-    #[arg(short = 's', long, value_name = "PATH", env = "TODANA_UNIX_SOCKET", help_heading = "Network")]
+    #[arg(
+        short = 's',
+        long,
+        value_name = "PATH",
+        env = "TODANA_UNIX_SOCKET",
+        help_heading = "Network"
+    )]
     unix_socket: Option<PathBuf>,
     /// Permissions of the Unix socket, octal [default: 700]
     #[arg(short = 'a', long, value_name = "MASK", help_heading = "Network")]
     unix_mask: Option<String>,
     /// Addresses to listen on, HOST or HOST:PORT, by commas or repeated [default: 127.0.0.1]
-    #[arg(short, long, value_name = "ADDR", env = "TODANA_LISTEN", value_delimiter = ',', help_heading = "Network")]
+    #[arg(
+        short,
+        long,
+        value_name = "ADDR",
+        env = "TODANA_LISTEN",
+        value_delimiter = ',',
+        help_heading = "Network"
+    )]
     listen: Vec<String>,
     /// Connections that may wait to be accepted [default: 1024]
     #[arg(short = 'b', long, value_name = "N", help_heading = "Network")]
@@ -52,7 +78,13 @@ pub(crate) struct ServeArgs {
     #[arg(short = 'M', long, help_heading = "Memory")]
     disable_evictions: bool,
     /// Largest value, 1k to 1024m [default: 1m]
-    #[arg(short = 'I', long, value_name = "SIZE", env = "TODANA_MAX_ITEM_SIZE", help_heading = "Memory")]
+    #[arg(
+        short = 'I',
+        long,
+        value_name = "SIZE",
+        env = "TODANA_MAX_ITEM_SIZE",
+        help_heading = "Memory"
+    )]
     max_item_size: Option<String>,
     /// Keep no versions for compare-and-swap
     #[arg(short = 'C', long, help_heading = "Memory")]
@@ -62,7 +94,13 @@ pub(crate) struct ServeArgs {
     lock_memory: bool,
 
     /// Ask clients for a user and a password: lines user:password
-    #[arg(short = 'Y', long, value_name = "FILE", env = "TODANA_AUTH_FILE", help_heading = "Safety")]
+    #[arg(
+        short = 'Y',
+        long,
+        value_name = "FILE",
+        env = "TODANA_AUTH_FILE",
+        help_heading = "Safety"
+    )]
     auth_file: Option<PathBuf>,
     /// Ask for them by SASL, in the binary protocol (needs -Y)
     #[arg(short = 'S', long, help_heading = "Safety")]
@@ -118,7 +156,13 @@ pub(crate) struct ServeArgs {
     #[arg(short = 'L', long, help_heading = "Compatibility")]
     enable_largepages: bool,
     /// memcached's extended options, by commas; those without a counterpart are reported
-    #[arg(short = 'o', long, value_name = "OPTIONS", value_delimiter = ',', help_heading = "Compatibility")]
+    #[arg(
+        short = 'o',
+        long,
+        value_name = "OPTIONS",
+        value_delimiter = ',',
+        help_heading = "Compatibility"
+    )]
     extended: Vec<String>,
 }
 
@@ -213,10 +257,9 @@ impl ServeArgs {
         set(&mut config.idle_timeout_s, &self.idle_timeout);
         set(&mut config.prefix_delimiter, &self.delimiter);
         set(&mut config.log.format, &self.log_format);
-        for (target, value) in [
-            (&mut config.auth_file, &self.auth_file),
-            (&mut config.pid_file, &self.pidfile),
-        ] {
+        for (target, value) in
+            [(&mut config.auth_file, &self.auth_file), (&mut config.pid_file, &self.pidfile)]
+        {
             if value.is_some() {
                 target.clone_from(value);
             }
@@ -249,8 +292,8 @@ impl ServeArgs {
             store.memory = bytes.to_string();
         }
         if let Some(size) = &self.max_item_size {
-            let bytes = units::bytes(size, 1)
-                .map_err(|message| wrong("-I (--max-item-size)", message))?;
+            let bytes =
+                units::bytes(size, 1).map_err(|message| wrong("-I (--max-item-size)", message))?;
             store.max_item_size = bytes.to_string();
         }
         store.evictions &= !self.disable_evictions;
@@ -359,7 +402,10 @@ fn apply_extended(
                 .ok_or_else(|| wrong(&place, "seconds, as in idle_timeout=60"))?;
         }
         _ if name.starts_with("ext_") => {
-            return Err(wrong(&place, "there is no extstore: use a store on disk when it is there"));
+            return Err(wrong(
+                &place,
+                "there is no extstore: use a store on disk when it is there",
+            ));
         }
         _ if WITHOUT_EFFECT.contains(&name) => process.without_effect.push(place),
         _ => {

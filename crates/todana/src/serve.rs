@@ -81,7 +81,8 @@ fn announce(server: &Server, config: &Config, memory_limit_bytes: u64) {
     let local = addresses.iter().all(|address| {
         address.starts_with("unix:") || address.contains(":127.") || address.contains(":[::1]")
     });
-    let reach = if local { "this machine only; -l 0.0.0.0 opens it to the network" } else { "network" };
+    let reach =
+        if local { "this machine only; -l 0.0.0.0 opens it to the network" } else { "network" };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = addresses.join(" "),
@@ -99,8 +100,7 @@ fn announce(server: &Server, config: &Config, memory_limit_bytes: u64) {
 
 /// Starts logging; gives the hand that changes how much.
 fn start_log(config: &Config) -> OnVerbosity {
-    let (filter, handle) =
-        tracing_subscriber::reload::Layer::new(level_of(config.log.verbosity));
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(level_of(config.log.verbosity));
     let registry = tracing_subscriber::registry().with(filter);
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
@@ -180,5 +180,8 @@ fn go_to_background() -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let status = child.wait()?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -42,6 +42,9 @@ mod tests {
         assert_eq!(bytes("1000", 1), Ok(1000));
         assert!(bytes("", 1).is_err() && bytes("m", 1).is_err() && bytes("1x", 1).is_err());
         assert!(bytes("99999999999999g", 1).is_err());
-        assert_eq!((show(64 << 20), show(1_000), show(1 << 30)), ("64MiB".into(), "1000".into(), "1GiB".into()));
+        assert_eq!(
+            (show(64 << 20), show(1_000), show(1 << 30)),
+            ("64MiB".into(), "1000".into(), "1GiB".into())
+        );
     }
 }

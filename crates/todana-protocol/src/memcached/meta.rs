@@ -5,8 +5,8 @@ mod encode;
 mod flags;
 
 pub(super) use decode::decode;
-pub use encode::encode_dump_key;
 pub(super) use encode::encode;
+pub use encode::encode_dump_key;
 
 /// Which meta command a form belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

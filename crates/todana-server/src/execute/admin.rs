@@ -9,6 +9,8 @@ use todana_protocol::{
     Clock, Dump, Fault, Lifetime, Request, Response, Sasl, WatchKinds, parse_unsigned,
 };
 
+/// Classes that clients may name, as memcached's.
+const CLASSES_MAX: u64 = 64;
 /// The only mechanism of authentication.
 const MECHANISM: &str = "PLAIN";
 
@@ -127,13 +129,7 @@ impl Executor {
         refuse(frame, &fault, out);
     }
 
-    fn dump(
-        &mut self,
-        frame: &Frame<'_>,
-        dump: Dump,
-        member: &mut Member<'_>,
-        out: &mut Vec<u8>,
-    ) {
+    fn dump(&mut self, frame: &Frame<'_>, dump: Dump, member: &mut Member<'_>, out: &mut Vec<u8>) {
         if !self.context.settings.dump_enabled {
             let fault = match dump {
                 Dump::Cache { .. } => Fault::Client("stats cachedump not allowed"),
@@ -226,14 +222,15 @@ impl Executor {
                 encode(frame, &Response::Mechanisms(MECHANISM), out);
                 return;
             }
-            Sasl::Start { mechanism, data } | Sasl::Step { mechanism, data } => {
-                (mechanism, data)
-            }
+            Sasl::Start { mechanism, data } | Sasl::Step { mechanism, data } => (mechanism, data),
         };
-        if !mechanism.eq_ignore_ascii_case(MECHANISM.as_bytes()) {
+        let begun = std::mem::replace(&mut member.session.sasl_begun, false);
+        let out_of_turn = matches!(sasl, Sasl::Step { .. }) && !begun;
+        if out_of_turn || !mechanism.eq_ignore_ascii_case(MECHANISM.as_bytes()) {
             self.note_authentication(member, false);
             refuse(frame, &Fault::AuthFailed, out);
         } else if data.is_empty() && matches!(sasl, Sasl::Start { .. }) {
+            member.session.sasl_begun = true;
             encode(frame, &Response::Challenge(b""), out);
         } else {
             let known = credentials.check_plain(data);
@@ -297,10 +294,19 @@ impl Executor {
                 self.context.prefixes.enable(words == Some(true));
                 return self.stats_word(frame, b"OK\r\n", out);
             }
+            [b"cachedump", ..]
+                if matches!(frame.form, Form::Text(_)) && !context.settings.dump_enabled =>
+            {
+                return refuse(frame, &Fault::Client("stats cachedump not allowed"), out);
+            }
             [b"cachedump", class, limit] if matches!(frame.form, Form::Text(_)) => {
-                let (Some(_), Some(limit)) = (parse_unsigned(class), parse_unsigned(limit)) else {
+                let (Some(class), Some(limit)) = (parse_unsigned(class), parse_unsigned(limit))
+                else {
                     return refuse(frame, &Fault::BadLine, out);
                 };
+                if class >= CLASSES_MAX {
+                    return refuse(frame, &Fault::Client("Illegal slab id"), out);
+                }
                 let limit = u32::try_from(limit).unwrap_or(u32::MAX);
                 return self.dump(frame, Dump::Cache { limit }, member, out);
             }
@@ -356,4 +362,3 @@ fn listing_form(frame: &Frame<'_>) -> Form<'static> {
         Form::Meta(_) => Form::Text(TextForm::LINE),
     }
 }
-

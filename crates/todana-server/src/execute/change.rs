@@ -5,7 +5,7 @@ use crate::context::PrefixEvent;
 use crate::watch::push_encoded;
 use todana_engine::{Applied, Error, Mutation, Progress};
 use todana_protocol::memcached::{Form, Frame, encode};
-use todana_protocol::{Count, Delete, Fault, Mode, Put, Response, Touch, WatchKinds};
+use todana_protocol::{Count, Delete, Fault, Lifetimes, Mode, Put, Response, Touch, WatchKinds};
 use todana_store::operation::{
     CountOutcome, Counting, Invalidation, PutMode, PutOutcome, Putting, RemoveOutcome, Removing,
     Retouching, ttl_s,
@@ -33,8 +33,8 @@ impl Executor {
     /// A version to compare with. A binary client of a store without versions sends one all the same,
     /// and memcached takes no notice of it.
     fn compare(&self, frame: &Frame<'_>, compare: Option<u64>) -> Option<u64> {
-        let ignored = matches!(frame.form, Form::Binary(_))
-            && !self.context.engine.limits().versions;
+        let ignored =
+            matches!(frame.form, Form::Binary(_)) && !self.context.engine.limits().versions;
         if ignored { None } else { compare }
     }
 
@@ -157,9 +157,10 @@ impl Executor {
         out: &mut Vec<u8>,
     ) -> Flow {
         let now = self.now;
-        let mut counting = Counting::by(count.delta, count.down, now);
+        let mut counting = Counting::by(count.delta, count.down);
         counting.initial = count.initial.map(|(value, lifetime)| (value, lifetime.expiry(now)));
         counting.expiry = count.touch.map(|lifetime| lifetime.expiry(now));
+        counting.initial_last = count.initial_last;
         counting.compare = self.compare(frame, count.compare);
         counting.version = count.version;
         let applied = match self.update(&count.key, member, &mut counting) {
@@ -176,10 +177,16 @@ impl Executor {
             (&self.counters.incr_hits, &self.counters.incr_misses)
         };
         match counting.outcome {
-            CountOutcome::Number { value, ttl_s, ttl_before_s } => {
+            CountOutcome::Number { value, expiry_before } => {
                 hits.add(1);
                 let version = applied.version;
-                let number = Response::Number { value, version, ttl_s, ttl_before_s };
+                let made = counting.initial.filter(|_| expiry_before.is_none());
+                let lifetimes = Lifetimes {
+                    before_s: expiry_before.and_then(|expiry| ttl_s(expiry, now)),
+                    made_s: made.map(|(_, expiry)| ttl_s(expiry, now)),
+                    touched_s: counting.expiry.map(|expiry| ttl_s(expiry, now)),
+                };
+                let number = Response::Number { value, version, lifetimes };
                 encode(frame, &number, out);
             }
             CountOutcome::NotFound => {

@@ -1,14 +1,12 @@
 //! Gets: many at once where they change nothing, one by one where they do.
 
-use super::{
-    Executor, Flow, Member, ReadFailure, bytes_of, fault_of, recycle, refuse,
-};
+use super::{Executor, Flow, Member, ReadFailure, bytes_of, fault_of, recycle, refuse};
 use crate::context::PrefixEvent;
 use crate::watch::push_encoded;
 use std::ops::Range;
 use todana_engine::{Absence, Found, Progress, View};
 use todana_protocol::memcached::{Form, Frame, encode};
-use todana_protocol::{Get, Item, Recaching, Request, Response, WatchKinds};
+use todana_protocol::{Get, Item, Lifetimes, Recaching, Request, Response, WatchKinds};
 use todana_record::{Expiry, Timestamp};
 use todana_store::operation::{Look, Marks, Recache, ttl_s};
 
@@ -17,6 +15,7 @@ fn recache_of(recaching: &Recaching, now: Timestamp) -> Recache {
         vivify: recaching.vivify.map(|lifetime| lifetime.expiry(now)),
         below_s: recaching.recache_s,
         after_touch: recaching.recache_after_touch,
+        vivify_last: recaching.vivify_last,
         version: recaching.version,
     }
 }
@@ -26,7 +25,7 @@ fn item<'v>(
     view: &View<'v>,
     value: &'v [u8],
     marks: Marks,
-    expiry_after: Expiry,
+    touched: Option<Expiry>,
     now: Timestamp,
 ) -> Item<'v> {
     Item {
@@ -34,8 +33,11 @@ fn item<'v>(
         value,
         flags: view.meta.flags,
         version: view.meta.version,
-        ttl_s: ttl_s(expiry_after, now),
-        ttl_before_s: ttl_s(view.meta.expiry, now),
+        lifetimes: Lifetimes {
+            before_s: ttl_s(view.meta.expiry, now),
+            made_s: None,
+            touched_s: touched.map(|expiry| ttl_s(expiry, now)),
+        },
         hit_before: view.access.hit_before,
         idle_s: view.access.idle_s,
         won: marks.won,
@@ -45,14 +47,13 @@ fn item<'v>(
 }
 
 /// An empty record that a get has just made.
-fn made<'k>(key: &'k [u8], version: u64, expiry: Expiry, now: Timestamp) -> Item<'k> {
+fn made(key: &[u8], version: u64, lifetimes: Lifetimes) -> Item<'_> {
     Item {
         key,
         value: b"",
         flags: 0,
         version,
-        ttl_s: ttl_s(expiry, now),
-        ttl_before_s: None,
+        lifetimes,
         hit_before: false,
         idle_s: 0,
         won: true,
@@ -123,7 +124,7 @@ impl Executor {
                             Some(_) => Look::plain_marks(&view),
                             None => Marks::default(),
                         };
-                        let item = item(&view, &value, marks, view.meta.expiry, now);
+                        let item = item(&view, &value, marks, None, now);
                         encode(frame, &Response::Item(item), out);
                     }
                     Err(ReadFailure::Wait(token)) => {
@@ -205,26 +206,20 @@ impl Executor {
         }
         let mut hit = false;
         let mut size = 0;
-        let mut expiry_made = None;
-        let mut see = |view: Option<&View<'_>>, marks: Marks, expiry_after: Expiry| match view {
+        let mut was_made = false;
+        let touched = get.touch.map(|lifetime| lifetime.expiry(now));
+        let mut see = |view: Option<&View<'_>>, marks: Marks| match view {
             Some(view) => {
                 hit = true;
                 size = view.value.len();
                 let value = view.value.as_bytes().unwrap_or_default();
-                let item = item(view, value, marks, expiry_after, now);
+                let item = item(view, value, marks, touched, now);
                 encode(frame, &Response::Item(item), out);
             }
-            None if marks.won => expiry_made = Some(expiry_after),
+            None if marks.won => was_made = true,
             None => encode(frame, &Response::Miss, out),
         };
-        let mut look = Look {
-            expiry: get.touch.map(|lifetime| lifetime.expiry(now)),
-            recache,
-            peek: get.peek,
-            now,
-            see: &mut see,
-            vivified: false,
-        };
+        let mut look = Look { expiry: touched, recache, peek: get.peek, now, see: &mut see };
         let applied = match self.context.engine.update(&get.key, now, &mut look) {
             Ok(Progress::Done(applied)) => applied,
             Ok(Progress::Pending(token)) => {
@@ -237,8 +232,14 @@ impl Executor {
                 return Flow::Done;
             }
         };
-        if let Some(expiry) = expiry_made {
-            encode(frame, &Response::Item(made(&get.key, applied.version, expiry, now)), out);
+        if was_made {
+            let vivify = recache.and_then(|recache| recache.vivify);
+            let lifetimes = Lifetimes {
+                before_s: None,
+                made_s: vivify.map(|expiry| ttl_s(expiry, now)),
+                touched_s: touched.map(|expiry| ttl_s(expiry, now)),
+            };
+            encode(frame, &Response::Item(made(&get.key, applied.version, lifetimes)), out);
         }
         self.wait_for(member, &get.key, applied.position);
         self.counters.cmd_get.add(1);
@@ -249,8 +250,7 @@ impl Executor {
         }
         if get.touch.is_some() {
             self.counters.cmd_touch.add(1);
-            let counter =
-                if hit { &self.counters.touch_hits } else { &self.counters.touch_misses };
+            let counter = if hit { &self.counters.touch_hits } else { &self.counters.touch_misses };
             counter.add(1);
         }
         let event = if hit { PrefixEvent::Hit } else { PrefixEvent::Miss };
@@ -278,7 +278,7 @@ impl Executor {
                     self.note_lookup(frame, member, Some(&view), Absence::Unknown);
                     self.wait_for(member, view.key, view.position);
                     let marks = Look::plain_marks(&view);
-                    let item = item(&view, &value, marks, view.meta.expiry, now);
+                    let item = item(&view, &value, marks, None, now);
                     encode(frame, &Response::Item(item), out);
                 }
                 Err(ReadFailure::Wait(token)) => flow = Flow::Wait(token),
@@ -308,7 +308,7 @@ impl Executor {
             Found::Record(view) => {
                 self.wait_for(member, view.key, view.position);
                 let size = view.key.len() as u64 + view.value.len();
-                let item = item(&view, b"", Marks::default(), view.meta.expiry, now);
+                let item = item(&view, b"", Marks::default(), None, now);
                 encode(frame, &Response::Inspected { item, class: 1, size }, out);
             }
             Found::Absent(_) => encode(frame, &Response::Miss, out),

@@ -1,8 +1,8 @@
 //! Counting in decimal text.
 
-use super::{matches, ttl_s, version_from};
+use super::{matches, version_from};
 use todana_engine::{Edit, Mutation, Put, View};
-use todana_record::{Expiry, Timestamp};
+use todana_record::Expiry;
 
 /// What became of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,10 +11,8 @@ pub enum CountOutcome {
     Number {
         /// It.
         value: u64,
-        /// Seconds that the record has left; `None`: forever.
-        ttl_s: Option<u64>,
-        /// The same before.
-        ttl_before_s: Option<u64>,
+        /// When the record ended before; `None` if it was made.
+        expiry_before: Option<Expiry>,
     },
     /// There is no record, and none was to be made.
     NotFound,
@@ -33,14 +31,14 @@ pub struct Counting {
     pub down: bool,
     /// When there is no record, make one with this number that ends then.
     pub initial: Option<(u64, Expiry)>,
+    /// Whether the initial expiry stands against `expiry`.
+    pub initial_last: bool,
     /// Let the record end then.
     pub expiry: Option<Expiry>,
     /// Only if the record has this version.
     pub compare: Option<u64>,
     /// The version that it is to have.
     pub version: Option<u64>,
-    /// The time, for lifetimes in the outcome.
-    pub now: Timestamp,
     /// What became of it.
     pub outcome: CountOutcome,
     digits: Vec<u8>,
@@ -48,15 +46,15 @@ pub struct Counting {
 
 impl Counting {
     /// Adds `delta` (subtracts, if `down`).
-    pub const fn by(delta: u64, down: bool, now: Timestamp) -> Counting {
+    pub const fn by(delta: u64, down: bool) -> Counting {
         Counting {
             delta,
             down,
             initial: None,
+            initial_last: false,
             expiry: None,
             compare: None,
             version: None,
-            now,
             outcome: CountOutcome::NotFound,
             digits: Vec::new(),
         }
@@ -75,10 +73,8 @@ impl Mutation for Counting {
                 return Edit::Keep;
             };
             self.digits = value.to_string().into_bytes();
-            // A lifetime that is given too is the one that stays.
-            let after = self.expiry.unwrap_or(expiry);
-            let ttl = ttl_s(after, self.now);
-            self.outcome = CountOutcome::Number { value, ttl_s: ttl, ttl_before_s: ttl };
+            let after = self.expiry.filter(|_| !self.initial_last).unwrap_or(expiry);
+            self.outcome = CountOutcome::Number { value, expiry_before: None };
             let version = version_from(self.version);
             return Edit::Put(Put { expiry: after, version, ..Put::bytes(&self.digits) });
         };
@@ -90,11 +86,8 @@ impl Mutation for Counting {
             self.outcome = CountOutcome::NonNumeric;
             return Edit::Keep;
         };
-        let value = if self.down {
-            old.saturating_sub(self.delta)
-        } else {
-            old.wrapping_add(self.delta)
-        };
+        let value =
+            if self.down { old.saturating_sub(self.delta) } else { old.wrapping_add(self.delta) };
         let old_len = usize::try_from(view.value.len()).unwrap_or(0);
         self.digits = value.to_string().into_bytes();
         // As memcached: a number that does not grow keeps its width, and the record its marks.
@@ -103,11 +96,7 @@ impl Mutation for Counting {
             self.digits.resize(old_len, b' ');
         }
         let expiry = self.expiry.unwrap_or(view.meta.expiry);
-        self.outcome = CountOutcome::Number {
-            value,
-            ttl_s: ttl_s(expiry, self.now),
-            ttl_before_s: ttl_s(view.meta.expiry, self.now),
-        };
+        self.outcome = CountOutcome::Number { value, expiry_before: Some(view.meta.expiry) };
         Edit::Put(Put {
             flags: view.meta.flags,
             expiry,
@@ -127,13 +116,14 @@ pub fn parse_number(value: &[u8]) -> Option<u64> {
     let value = value.strip_prefix(b"+").unwrap_or(value);
     let len = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = value.split_at_checked(len)?;
-    let ends = rest.first().is_none_or(|&byte| byte == 0 || byte == 0x0b || byte.is_ascii_whitespace());
+    let ends =
+        rest.first().is_none_or(|&byte| byte == 0 || byte == 0x0b || byte.is_ascii_whitespace());
     if digits.is_empty() || !ends {
         return None;
     }
-    digits.iter().try_fold(0u64, |value, &digit| {
-        value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })
+    digits
+        .iter()
+        .try_fold(0u64, |value, &digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
 #[cfg(test)]

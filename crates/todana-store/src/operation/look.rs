@@ -28,6 +28,8 @@ pub struct Recache {
     pub below_s: Option<u64>,
     /// Whether that is judged by the expiry that the same get has just given.
     pub after_touch: bool,
+    /// Whether the expiry of a record that is made stands against one that the same get gives.
+    pub vivify_last: bool,
     /// Version of a record that is made.
     pub version: Option<u64>,
 }
@@ -43,11 +45,8 @@ pub struct Look<'f> {
     pub peek: bool,
     /// The time.
     pub now: Timestamp,
-    /// Called with what is there: `None` when there is none and none is made; the marks; the expiry
-    /// afterwards.
-    pub see: &'f mut dyn FnMut(Option<&View<'_>>, Marks, Expiry),
-    /// Whether a record was made.
-    pub vivified: bool,
+    /// Called with what is there and the marks; without a record, `won` tells that one is made.
+    pub see: &'f mut dyn FnMut(Option<&View<'_>>, Marks),
 }
 
 impl Look<'_> {
@@ -73,9 +72,9 @@ fn wins(view: &View<'_>, recache: &Recache, expiry: Expiry, now: Timestamp) -> b
     if view.meta.won {
         return false;
     }
-    let near_end = recache.below_s.is_some_and(|seconds| {
-        super::ttl_s(expiry, now).is_some_and(|left| left < seconds)
-    });
+    let near_end = recache
+        .below_s
+        .is_some_and(|seconds| super::ttl_s(expiry, now).is_some_and(|left| left < seconds));
     view.meta.stale || near_end
 }
 
@@ -88,12 +87,11 @@ impl Mutation for Look<'_> {
         let Some(view) = current else {
             let recache = self.recache.unwrap_or_default();
             let Some(expiry) = recache.vivify else {
-                (self.see)(None, Marks::default(), Expiry::NEVER);
+                (self.see)(None, Marks::default());
                 return Edit::Keep;
             };
-            self.vivified = true;
-            let expiry = self.expiry.unwrap_or(expiry);
-            (self.see)(None, Marks { won: true, ..Marks::default() }, expiry);
+            let expiry = self.expiry.filter(|_| !recache.vivify_last).unwrap_or(expiry);
+            (self.see)(None, Marks { won: true, ..Marks::default() });
             return Edit::Put(Put {
                 expiry,
                 version: version_from(recache.version),
@@ -110,7 +108,7 @@ impl Mutation for Look<'_> {
             Some(_) => Marks { won, ..Look::plain_marks(view) },
             None => Marks::default(),
         };
-        (self.see)(Some(view), marks, expiry_after);
+        (self.see)(Some(view), marks);
         Edit::Touch(Touch {
             expiry: self.expiry,
             won: won.then_some(true),

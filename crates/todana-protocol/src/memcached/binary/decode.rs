@@ -3,9 +3,7 @@
 use super::{BinaryForm, HEADER_LEN, MAGIC_REQUEST, opcode};
 use crate::memcached::decoder::{Authentication, Decoder};
 use crate::memcached::{Form, Frame, KEY_LEN_MAX, Status, Step};
-use crate::{
-    Count, Delete, Fault, Get, Lifetime, Mode, Put, Request, Sasl, Touch,
-};
+use crate::{Count, Delete, Fault, Get, Lifetime, Mode, Put, Request, Sasl, Touch};
 use std::borrow::Cow;
 use todana_record::Reader;
 
@@ -161,9 +159,7 @@ fn lengths_fit(code: u8, header: &Header, value_len: usize) -> bool {
         opcode::SET | opcode::ADD | opcode::REPLACE => extras == 8 && has_key,
         opcode::INCREMENT | opcode::DECREMENT => extras == 20 && has_key && value_len == 0,
         opcode::APPEND | opcode::PREPEND => extras == 0 && has_key,
-        opcode::QUIT | opcode::NOOP | opcode::VERSION | opcode::SASL_LIST => {
-            header.body_len == 0
-        }
+        opcode::QUIT | opcode::NOOP | opcode::VERSION | opcode::SASL_LIST => header.body_len == 0,
         opcode::FLUSH => matches!(extras, 0 | 4) && !has_key && value_len == 0,
         opcode::VERBOSITY => extras == 4 && !has_key && value_len == 0,
         opcode::STAT => extras == 0 && value_len == 0,
@@ -184,9 +180,8 @@ fn request<'a>(header: &Header, body: Body<'a>) -> Request<'a> {
     let key = Cow::Borrowed(body.key);
     let mut extras = Reader::new(body.extras);
     let compare = (header.cas != 0).then_some(header.cas);
-    let lifetime = |exptime: Option<u32>| {
-        Lifetime::from_exptime(i64::from(exptime.unwrap_or_default()))
-    };
+    let lifetime =
+        |exptime: Option<u32>| Lifetime::from_exptime(i64::from(exptime.unwrap_or_default()));
     match base(header.opcode) {
         opcode::GET | opcode::GETK => {
             Request::Get(Get { key, touch: None, peek: false, recaching: None })
@@ -198,8 +193,7 @@ fn request<'a>(header: &Header, body: Body<'a>) -> Request<'a> {
         code if is_storage(code) => {
             let with_extras = !body.extras.is_empty();
             let flags = extras.u32_be().unwrap_or_default();
-            let lifetime =
-                if with_extras { lifetime(extras.u32_be()) } else { Lifetime::Forever };
+            let lifetime = if with_extras { lifetime(extras.u32_be()) } else { Lifetime::Forever };
             let mode = match code {
                 // As memcached: an add with a CAS token is a set with one.
                 opcode::ADD if compare.is_none() => Mode::Add,
@@ -225,14 +219,14 @@ fn request<'a>(header: &Header, body: Body<'a>) -> Request<'a> {
             let delta = extras.u64_be().unwrap_or_default();
             let initial = extras.u64_be().unwrap_or_default();
             let exptime = extras.u32_be().unwrap_or(NO_INITIAL);
-            let initial =
-                (exptime != NO_INITIAL).then(|| (initial, lifetime(Some(exptime))));
+            let initial = (exptime != NO_INITIAL).then(|| (initial, lifetime(Some(exptime))));
             let down = code == opcode::DECREMENT;
             Request::Count(Count {
                 key,
                 delta,
                 down,
                 initial,
+                initial_last: false,
                 touch: None,
                 compare,
                 version: None,
@@ -252,12 +246,8 @@ fn request<'a>(header: &Header, body: Body<'a>) -> Request<'a> {
         opcode::SASL_AUTH | opcode::SASL_STEP if body.key.len() > MECHANISM_LEN_MAX => {
             Request::Refused(Fault::BadLengths)
         }
-        opcode::SASL_AUTH => {
-            Request::Sasl(Sasl::Start { mechanism: body.key, data: body.value })
-        }
-        opcode::SASL_STEP => {
-            Request::Sasl(Sasl::Step { mechanism: body.key, data: body.value })
-        }
+        opcode::SASL_AUTH => Request::Sasl(Sasl::Start { mechanism: body.key, data: body.value }),
+        opcode::SASL_STEP => Request::Sasl(Sasl::Step { mechanism: body.key, data: body.value }),
         _ => Request::Refused(Fault::UnknownCommand),
     }
 }

@@ -70,9 +70,7 @@ pub(crate) fn encode(form: &BinaryForm, key: &[u8], response: &Response<'_>, out
             let (code, text) = fault.status();
             status(code, text)
         }
-        Response::Challenge(data) => {
-            Packet { status: 0x0021, value: data, ..Packet::default() }
-        }
+        Response::Challenge(data) => Packet { status: 0x0021, value: data, ..Packet::default() },
         // Everything from here on is success.
         _ if form.quiet && !of_get => return,
         Response::Stored { version, .. } => Packet { cas: *version, ..Packet::default() },

@@ -3,10 +3,10 @@
 use super::flags::{self, Flags};
 use super::{MetaCommand, MetaForm};
 use crate::memcached::decoder::Decoder;
-use crate::memcached::text::{TextForm, Tokens, checked_key};
-use crate::memcached::{Form, Frame, KEY_LEN_MAX};
 use crate::memcached::text::lines::{Line, refuse};
 use crate::memcached::text::storage::{Block, data_block};
+use crate::memcached::text::{TextForm, Tokens, checked_key};
+use crate::memcached::{Form, Frame, KEY_LEN_MAX};
 use crate::number::unsigned;
 use crate::request::Recaching;
 use crate::{Count, Delete, Fault, Get, Invalidate, Lifetime, Mode, Put, Request};
@@ -112,11 +112,10 @@ fn simple<'a>(
         let text = if is_get { "options flags are too long" } else { "options flags too long" };
         return refused(frames, Fault::Client(text));
     }
-    let decoded =
-        flags::read(words).and_then(|flags| Ok((flags, decode_key(key, flags.base64)?)));
+    let decoded = flags::read(words).and_then(|flags| Ok((flags, decode_key(key, flags.base64)?)));
     let (flags, decoded) = match decoded {
         Ok(decoded) => decoded,
-        Err(fault) if is_get => return refused(frames, fault),
+        Err(fault) if is_get || fault == flags::OPAQUE_TOO_LONG => return refused(frames, fault),
         Err(_) => return refused(frames, Fault::Client("invalid or duplicate flag")),
     };
     let request = match command {
@@ -140,6 +139,7 @@ fn get(key: Cow<'_, [u8]>, flags: Flags) -> Get<'_> {
             vivify: flags.vivify,
             recache_s: flags.recache_s,
             recache_after_touch: flags.recache_after_touch,
+            vivify_last: flags.vivify_after_touch,
             version: flags.version,
         }),
     }
@@ -166,6 +166,7 @@ fn arithmetic(key: Cow<'_, [u8]>, flags: Flags) -> Result<Count<'_>, Fault> {
         delta: flags.delta.unwrap_or(1),
         down,
         initial: flags.vivify.map(|lifetime| (flags.initial.unwrap_or(0), lifetime)),
+        initial_last: flags.vivify_after_touch,
         touch: flags.touch,
         // As memcached: here 0 stands for no comparison.
         compare: flags.compare.filter(|&version| version != 0),

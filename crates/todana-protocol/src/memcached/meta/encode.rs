@@ -4,7 +4,7 @@
 use super::{MetaCommand, MetaForm};
 use crate::memcached::text::Tokens;
 use crate::number::push_decimal;
-use crate::{Item, Response};
+use crate::{Item, Lifetimes, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -29,11 +29,13 @@ pub(crate) fn encode(form: &MetaForm<'_>, response: &Response<'_>, out: &mut Vec
         (MetaCommand::Set, Response::NotFound) => failed(b"NF", form, out),
         (_, Response::NotFound) => code_with_echo(b"NF", form, form.quiet, out),
         (_, Response::Deleted) => code_with_echo(b"HD", form, form.quiet, out),
-        (_, Response::Number { value, version, ttl_s, ttl_before_s }) => {
-            if !form.quiet {
-                number(form, *value, *version, (*ttl_before_s, *ttl_s), out);
-            }
+        // A number that had to be made is told even when quiet.
+        (_, Response::Number { value, version, lifetimes })
+            if !form.quiet || lifetimes.made_s.is_some() =>
+        {
+            number(form, *value, *version, lifetimes, out);
         }
+        (_, Response::Number { .. }) => {}
         (_, Response::Fault(fault)) => {
             out.extend_from_slice(fault.line().as_bytes());
             out.extend_from_slice(b"\r\n");
@@ -90,6 +92,15 @@ fn ttl(seconds: Option<u64>, out: &mut Vec<u8>) {
     }
 }
 
+/// What is left after a flag that changes it.
+fn changed_by(flag: u8, lifetimes: &Lifetimes) -> Option<Option<u64>> {
+    match flag {
+        b'N' => lifetimes.made_s,
+        b'T' => lifetimes.touched_s,
+        _ => None,
+    }
+}
+
 fn hit(form: &MetaForm<'_>, item: &Item<'_>, out: &mut Vec<u8>) {
     if form.value {
         out.extend_from_slice(b"VA ");
@@ -97,7 +108,7 @@ fn hit(form: &MetaForm<'_>, item: &Item<'_>, out: &mut Vec<u8>) {
     } else {
         out.extend_from_slice(b"HD");
     }
-    let mut touched = false;
+    let mut left = item.lifetimes.before_s;
     for word in Tokens::new(form.flags) {
         match word.first() {
             _ if echo(word, form, out) => {}
@@ -106,10 +117,10 @@ fn hit(form: &MetaForm<'_>, item: &Item<'_>, out: &mut Vec<u8>) {
             Some(b'f') => flag(b'f', u64::from(item.flags), out),
             Some(b'h') => flag(b'h', u64::from(item.hit_before), out),
             Some(b'l') => flag(b'l', u64::from(item.idle_s), out),
+            Some(b't') => ttl(left, out),
             // A lifetime that the request gives is seen by what stands behind it.
-            Some(b't') => ttl(if touched { item.ttl_s } else { item.ttl_before_s }, out),
-            Some(b'T' | b'N') => touched = true,
-            _ => {}
+            Some(&name) => left = changed_by(name, &item.lifetimes).unwrap_or(left),
+            None => {}
         }
     }
     if item.sent {
@@ -144,9 +155,7 @@ fn stored_flags(form: &MetaForm<'_>, version: u64, value_len: u64, out: &mut Vec
 fn failed(code: &[u8], form: &MetaForm<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(code);
     for word in Tokens::new(form.flags) {
-        if !echo(word, form, out)
-            && word.first() == Some(&b'c')
-            && form.command == MetaCommand::Set
+        if !echo(word, form, out) && word.first() == Some(&b'c') && form.command == MetaCommand::Set
         {
             out.extend_from_slice(b" c0");
         }
@@ -154,13 +163,7 @@ fn failed(code: &[u8], form: &MetaForm<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn number(
-    form: &MetaForm<'_>,
-    value: u64,
-    version: u64,
-    (ttl_before, ttl_after): (Option<u64>, Option<u64>),
-    out: &mut Vec<u8>,
-) {
+fn number(form: &MetaForm<'_>, value: u64, version: u64, lifetimes: &Lifetimes, out: &mut Vec<u8>) {
     let mut digits = Vec::with_capacity(20);
     push_decimal(value, &mut digits);
     if form.value {
@@ -169,14 +172,14 @@ fn number(
     } else {
         out.extend_from_slice(b"HD");
     }
-    let mut touched = false;
+    let mut left = lifetimes.before_s;
     for word in Tokens::new(form.flags) {
         match word.first() {
             _ if echo(word, form, out) => {}
             Some(b'c') => flag(b'c', version, out),
-            Some(b't') => ttl(if touched { ttl_after } else { ttl_before }, out),
-            Some(b'T' | b'N') => touched = true,
-            _ => {}
+            Some(b't') => ttl(left, out),
+            Some(&name) => left = changed_by(name, lifetimes).unwrap_or(left),
+            None => {}
         }
     }
     out.extend_from_slice(b"\r\n");
@@ -190,7 +193,7 @@ fn inspected(form: &MetaForm<'_>, item: &Item<'_>, class: u32, size: u64, out: &
     out.extend_from_slice(b"ME ");
     out.extend_from_slice(form.key);
     out.extend_from_slice(b" exp=");
-    match item.ttl_s {
+    match item.lifetimes.before_s {
         Some(seconds) => push_decimal(seconds, out),
         None => out.extend_from_slice(b"-1"),
     }

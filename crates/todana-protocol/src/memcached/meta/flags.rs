@@ -6,6 +6,8 @@ use crate::{Fault, Lifetime};
 
 /// Longest opaque, its `O` included, in bytes.
 const OPAQUE_LEN_MAX: usize = 32;
+/// An opaque beyond its bound; told by every command.
+pub(super) const OPAQUE_TOO_LONG: Fault = Fault::Client("opaque token too long");
 const KNOWN: &[u8] = b"bNTRlOPLkstcfvhuqFCMJDIEx";
 
 /// The flags of a command, read.
@@ -21,6 +23,7 @@ pub(super) struct Flags {
     pub(super) touch: Option<Lifetime>,
     pub(super) recache_s: Option<u64>,
     pub(super) recache_after_touch: bool,
+    pub(super) vivify_after_touch: bool,
     pub(super) compare: Option<u64>,
     pub(super) version: Option<u64>,
     pub(super) client_flags: Option<u32>,
@@ -29,7 +32,7 @@ pub(super) struct Flags {
     pub(super) mode: Option<u8>,
 }
 
-/// Reads the flags; on failure also tells whether quiet had been seen, which nothing depends on.
+/// Reads the flags.
 pub(super) fn read(words: &[u8]) -> Result<Flags, Fault> {
     const BAD_TOKEN: Fault = Fault::Client("bad token in command line format");
     let mut flags = Flags::default();
@@ -71,7 +74,10 @@ pub(super) fn read(words: &[u8]) -> Result<Flags, Fault> {
                 flags.drop_value = true;
                 Ok(())
             }
-            b'N' => lifetime().map(|lifetime| flags.vivify = Some(lifetime)),
+            b'N' => lifetime().map(|lifetime| {
+                flags.vivify = Some(lifetime);
+                flags.vivify_after_touch = flags.touch.is_some();
+            }),
             b'T' => lifetime().map(|lifetime| flags.touch = Some(lifetime)),
             b'R' => signed(argument).ok_or(BAD_TOKEN).map(|seconds| {
                 flags.recache_s = Some(u64::try_from(seconds).unwrap_or(0));
@@ -95,7 +101,7 @@ pub(super) fn read(words: &[u8]) -> Result<Flags, Fault> {
                 }
                 _ => Err(Fault::Client("incorrect length for M token")),
             },
-            b'O' if word.len() > OPAQUE_LEN_MAX => Err(Fault::Client("opaque token too long")),
+            b'O' if word.len() > OPAQUE_LEN_MAX => Err(OPAQUE_TOO_LONG),
             _ => Ok(()),
         };
         // As memcached: the last wrong number is the one that is told.

@@ -1,7 +1,7 @@
 //! Commands about the server: figures, listings, switches.
 
-use super::lines::{Line, lifetime, push, refuse};
 use super::Tokens;
+use super::lines::{Line, lifetime, push, refuse};
 use crate::memcached::Frame;
 use crate::memcached::decoder::Decoder;
 use crate::number::{signed, unsigned, unsigned_32};
@@ -19,7 +19,9 @@ pub(super) fn decode<'a>(
     let rest = tokens.rest();
     let words: Vec<&[u8]> = tokens.take(WORDS_MAX).collect();
     let words = &words[..];
-    let noreply = words.last() == Some(&&b"noreply"[..]);
+    // As memcached: the others answer whatever their last word is.
+    let knows_noreply = matches!(name, b"flush_all" | b"verbosity" | b"cache_memlimit");
+    let noreply = knows_noreply && words.last() == Some(&&b"noreply"[..]);
     let request = match (name, words) {
         (b"version", _) => Ok(Request::Version),
         (b"quit", _) => Ok(Request::Quit),
@@ -74,9 +76,7 @@ fn flush_all<'a>(words: &[&[u8]]) -> Result<Request<'a>, Fault> {
 fn verbosity<'a>(words: &[&[u8]]) -> Result<Request<'a>, Fault> {
     match words {
         [b"noreply"] => Ok(Request::Accepted),
-        [level, ..] => {
-            Ok(Request::Verbosity { level: unsigned_32(level).ok_or(Fault::BadLine)? })
-        }
+        [level, ..] => Ok(Request::Verbosity { level: unsigned_32(level).ok_or(Fault::BadLine)? }),
         [] => Err(Fault::UnknownCommand),
     }
 }
@@ -92,9 +92,9 @@ fn memory_limit<'a>(megabytes: &[u8]) -> Result<Request<'a>, Fault> {
 /// There is one class of records as far as listings go, so every class means all of them.
 fn classes_are_valid(word: &[u8]) -> bool {
     matches!(word, b"all" | b"hash")
-        || word.split(|&byte| byte == b',').all(|class| {
-            unsigned(class).is_some_and(|class| (1..64).contains(&class))
-        })
+        || word
+            .split(|&byte| byte == b',')
+            .all(|class| unsigned(class).is_some_and(|class| (1..64).contains(&class)))
 }
 
 fn crawler<'a>(words: &[&[u8]]) -> Result<Request<'a>, Fault> {
@@ -105,9 +105,7 @@ fn crawler<'a>(words: &[&[u8]]) -> Result<Request<'a>, Fault> {
         [b"crawl", class] if classes_are_valid(class) => Ok(Request::Crawl(Crawl::Expired)),
         [b"metadump" | b"mgdump" | b"crawl", _] => Err(BAD_CLASS),
         [b"enable" | b"disable"] => Ok(Request::Accepted),
-        [b"tocrawl", count] => {
-            unsigned_32(count).map(|_| Request::Accepted).ok_or(Fault::BadLine)
-        }
+        [b"tocrawl", count] => unsigned_32(count).map(|_| Request::Accepted).ok_or(Fault::BadLine),
         [b"sleep", micros] => match unsigned_32(micros) {
             Some(0..=1_000_000) => Ok(Request::Accepted),
             Some(_) => Err(Fault::Client("sleep must be one second or less")),
@@ -124,9 +122,8 @@ fn lru<'a>(words: &[&[u8]]) -> Result<Request<'a>, Fault> {
         [b"temp_ttl", ttl] if signed(ttl).is_some() => Ok(Request::Accepted),
         [b"tune", hot, warm, hot_age, warm_age] => {
             let percent = |word: &&[u8]| unsigned_32(word).filter(|&percent| percent > 0);
-            let factor = |word: &&[u8]| -> Option<f64> {
-                std::str::from_utf8(word).ok()?.parse().ok()
-            };
+            let factor =
+                |word: &&[u8]| -> Option<f64> { std::str::from_utf8(word).ok()?.parse().ok() };
             let (Some(hot), Some(warm)) = (percent(hot), percent(warm)) else {
                 return Err(Fault::UnknownCommand);
             };
@@ -185,8 +182,6 @@ fn clock<'a>(word: &[u8]) -> Result<Request<'a>, Fault> {
     match word {
         b"p" => Ok(Request::Clock(Clock::Pause)),
         b"r" => Ok(Request::Clock(Clock::Resume)),
-        _ => {
-            Ok(Request::Clock(Clock::Advance(signed(word).ok_or(Fault::UnknownCommand)?)))
-        }
+        _ => Ok(Request::Clock(Clock::Advance(signed(word).ok_or(Fault::UnknownCommand)?))),
     }
 }

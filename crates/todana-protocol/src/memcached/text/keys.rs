@@ -1,8 +1,8 @@
 //! `get`, `gets`, `gat`, `gats`: any number of keys.
 //!
-//! A line is answered as a whole: a key that is none turns all of it into an error. A line too long for
-//! that (no line end within the bound, or more keys than frames are wanted at once) is taken key by
-//! key, so that memory stays bounded.
+//! A line is answered as a whole: a key that is none turns all of it into an error. A line that has no
+//! end within the bound is taken key by key, so that memory stays bounded; its frames are as many as
+//! the input has keys.
 
 use super::lines::{Line, lifetime, refuse};
 use super::{TextForm, Tokens, checked_key};

@@ -105,7 +105,9 @@ fn command<'a>(
         return storage::authenticate(decoder, name, tokens, after, frames);
     }
     match name {
-        b"get" | b"bget" => keys::get(line.len() - tokens.rest().len(), tokens, false, None, frames),
+        b"get" | b"bget" => {
+            keys::get(line.len() - tokens.rest().len(), tokens, false, None, frames)
+        }
         b"gets" => keys::get(line.len() - tokens.rest().len(), tokens, true, None, frames),
         b"gat" => keys::get_and_touch(line.len(), tokens, false, frames),
         b"gats" => keys::get_and_touch(line.len(), tokens, true, frames),

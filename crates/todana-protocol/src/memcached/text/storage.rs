@@ -168,6 +168,7 @@ pub(super) fn count<'a>(tokens: Tokens<'a>, down: bool, frames: &mut Vec<Frame<'
                 delta,
                 down,
                 initial: None,
+                initial_last: false,
                 touch: None,
                 compare: None,
                 version: None,

@@ -1,0 +1,359 @@
+//! Real sockets: delivery in pieces, clients that do not read, limits, stopping, UDP, Unix sockets.
+#![expect(clippy::disallowed_methods, reason = "these tests are clients")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use todana_protocol::memcached::Protocol;
+use todana_server::settings::{Address, Listen};
+use todana_server::{Server, Settings};
+use todana_store::{Cache, CacheOptions};
+
+/// A running server; stopped when dropped.
+struct Running {
+    address: String,
+    all: Vec<String>,
+    stop: Box<dyn Fn(bool) + Send + Sync>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        (self.stop)(false);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn tcp() -> Listen {
+    Listen { address: Address::Tcp("127.0.0.1:0".parse().unwrap()), protocol: Protocol::Auto }
+}
+
+fn start(settings: Settings) -> Running {
+    let settings = Settings { threads: 2, ..settings };
+    let engine = Arc::new(Cache::new(CacheOptions::default()).unwrap());
+    let server = Server::start(settings, engine, None).unwrap();
+    let all = server.listens_on();
+    let address = all[0].trim_start_matches("tcp:").to_owned();
+    let stop = Box::new(server.stopper());
+    let thread = Some(std::thread::spawn(move || server.run().unwrap()));
+    Running { address, all, stop, thread }
+}
+
+fn start_tcp(settings: Settings) -> Running {
+    start(Settings { listen: vec![tcp()], ..settings })
+}
+
+fn connect(server: &Running) -> TcpStream {
+    let stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn expect(stream: &mut impl Read, expected: &[u8]) {
+    let mut got = vec![0; expected.len()];
+    stream.read_exact(&mut got).unwrap();
+    assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(expected));
+}
+
+fn line(stream: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn a_pipeline_cut_anywhere_is_answered_alike() {
+    let server = start_tcp(Settings::default());
+    let sent =
+        b"set a 1 0 5\r\nhello\r\nget a b\r\nincr a 1\r\nmg a v\r\nset a 0 0 2\r\nbad\r\nmn\r\n";
+    let expected: &[u8] = b"STORED\r\nVALUE a 1 5\r\nhello\r\nEND\r\n\
+        CLIENT_ERROR cannot increment or decrement non-numeric value\r\n\
+        VA 5\r\nhello\r\nCLIENT_ERROR bad data chunk\r\nERROR\r\nMN\r\n";
+    // "bad\r\n" is a data chunk of two bytes and then "\n": an empty line.
+    let mut stream = connect(&server);
+    for cut in 0..sent.len() {
+        stream.write_all(&sent[..cut]).unwrap();
+        if cut % 8 == 0 {
+            std::thread::yield_now();
+        }
+        stream.write_all(&sent[cut..]).unwrap();
+        expect(&mut stream, expected);
+    }
+    for byte in sent {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    expect(&mut stream, expected);
+}
+
+#[test]
+fn a_half_closed_client_still_gets_its_replies() {
+    let server = start_tcp(Settings::default());
+    let mut stream = connect(&server);
+    stream.write_all(b"set a 0 0 1\r\nx\r\nget a\r\nget").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+}
+
+#[test]
+fn large_values_pass_and_too_large_ones_leave_the_connection_usable() {
+    let server = start_tcp(Settings::default());
+    let mut stream = connect(&server);
+    for len in [1 << 20, (1 << 20) + 1, 100_000, 3 << 20] {
+        let value = vec![b'v'; len];
+        stream.write_all(format!("set big 0 0 {len}\r\n").as_bytes()).unwrap();
+        stream.write_all(&value).unwrap();
+        stream.write_all(b"\r\nmg big s\r\n").unwrap();
+        if len <= 1 << 20 {
+            expect(&mut stream, format!("STORED\r\nHD s{len}\r\n").as_bytes());
+        } else {
+            expect(&mut stream, b"SERVER_ERROR object too large for cache\r\nEN\r\n");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_paused_and_harms_nobody() {
+    let server = start_tcp(Settings::default());
+    let mut stream = connect(&server);
+    let value = vec![b'v'; 500_000];
+    stream.write_all(b"set v 0 0 500000\r\n").unwrap();
+    stream.write_all(&value).unwrap();
+    stream.write_all(b"\r\n").unwrap();
+    expect(&mut stream, b"STORED\r\n");
+    let rounds = 400;
+    let mut writer = stream.try_clone().unwrap();
+    let asks = std::thread::spawn(move || {
+        for _ in 0..rounds {
+            writer.write_all(b"get v\r\n").unwrap();
+        }
+    });
+    let mut other = connect(&server);
+    for _ in 0..100 {
+        other.write_all(b"mn\r\n").unwrap();
+        expect(&mut other, b"MN\r\n");
+    }
+    let paused = (0..200).any(|_| {
+        other.write_all(b"stats\r\n").unwrap();
+        let mut reader = BufReader::new(&other);
+        let mut paused = false;
+        loop {
+            let line = line(&mut reader);
+            if line == "END\r\n" {
+                return paused;
+            }
+            paused |= line.starts_with("STAT output_paused ") && !line.contains(" 0\r");
+        }
+    });
+    assert!(paused, "200 MB of replies were taken without a pause");
+    let mut expected = b"VALUE v 0 500000\r\n".to_vec();
+    expected.extend_from_slice(&value);
+    expected.extend_from_slice(b"\r\nEND\r\n");
+    for _ in 0..rounds {
+        expect(&mut stream, &expected);
+    }
+    asks.join().unwrap();
+}
+
+#[test]
+fn a_thousand_idle_connections_are_served() {
+    let server = start_tcp(Settings { connections_max: 2_000, ..Settings::default() });
+    let mut all: Vec<TcpStream> = (0..1_000).map(|_| connect(&server)).collect();
+    for stream in &mut all {
+        stream.write_all(b"mn\r\n").unwrap();
+    }
+    for stream in &mut all {
+        expect(stream, b"MN\r\n");
+    }
+}
+
+#[test]
+fn connections_beyond_the_limit_are_refused_with_a_word() {
+    let server = start_tcp(Settings { connections_max: 2, ..Settings::default() });
+    let mut first = connect(&server);
+    let mut second = connect(&server);
+    for stream in [&mut first, &mut second] {
+        stream.write_all(b"mn\r\n").unwrap();
+        expect(stream, b"MN\r\n");
+    }
+    let mut third = connect(&server);
+    expect(&mut third, b"ERROR Too many open connections\r\n");
+    drop(first);
+    // The place is free once the server has seen it.
+    let served = (0..200).any(|_| {
+        let mut stream = connect(&server);
+        let _ = stream.write_all(b"mn\r\n");
+        let mut reply = [0; 4];
+        stream.read_exact(&mut reply).is_ok() && &reply == b"MN\r\n"
+    });
+    assert!(served);
+}
+
+#[test]
+fn without_refusals_connections_wait_for_a_place() {
+    let settings = Settings { connections_max: 1, refuse_at_once: false, ..Settings::default() };
+    let server = start_tcp(settings);
+    let mut first = connect(&server);
+    first.write_all(b"mn\r\n").unwrap();
+    expect(&mut first, b"MN\r\n");
+    let mut second = connect(&server);
+    second.write_all(b"mn\r\n").unwrap();
+    drop(first);
+    expect(&mut second, b"MN\r\n");
+}
+
+#[test]
+fn idle_connections_are_closed_when_asked_for() {
+    let server = start_tcp(Settings { idle_ms: 1_000, ..Settings::default() });
+    let mut stream = connect(&server);
+    stream.write_all(b"mn\r\n").unwrap();
+    expect(&mut stream, b"MN\r\n");
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "closed by the server");
+}
+
+#[test]
+fn a_unix_socket_has_its_mode_and_is_cleaned_up() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("todana.sock");
+    let address = Address::Unix(path.clone(), 0o600);
+    let listen = vec![Listen { address, protocol: Protocol::Auto }, tcp()];
+    let server = start(Settings { listen, ..Settings::default() });
+    assert_eq!(server.all.len(), 2);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"mn\r\n").unwrap();
+    expect(&mut stream, b"MN\r\n");
+    let again = Settings {
+        listen: vec![Listen {
+            address: Address::Unix(path.clone(), 0o600),
+            protocol: Protocol::Auto,
+        }],
+        ..Settings::default()
+    };
+    let engine = Arc::new(Cache::new(CacheOptions::default()).unwrap());
+    let refused = Server::start(again, engine, None).err().unwrap().to_string();
+    assert!(refused.contains("cannot listen on unix:"), "{refused}");
+    drop(server);
+    assert!(!path.exists(), "the socket was left behind");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let server = start_tcp(Settings::default());
+    let address = Address::Tcp(server.address.parse().unwrap());
+    let listen = vec![Listen { address, protocol: Protocol::Auto }];
+    let engine = Arc::new(Cache::new(CacheOptions::default()).unwrap());
+    let error = Server::start(Settings { listen, ..Settings::default() }, engine, None);
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains(&server.address) && error.contains("-p"), "{error}");
+}
+
+#[test]
+fn datagrams_are_answered_in_as_many_as_it_takes() {
+    let address = Address::Udp("127.0.0.1:0".parse().unwrap());
+    let udp = Listen { address, protocol: Protocol::Auto };
+    let server = start(Settings { listen: vec![tcp(), udp], ..Settings::default() });
+    let to = server.all[1].trim_start_matches("udp:").to_owned();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let send = |id: u16, payload: &[u8]| {
+        let mut datagram = id.to_be_bytes().to_vec();
+        datagram.extend_from_slice(&[0, 0, 0, 1, 0, 0]);
+        datagram.extend_from_slice(payload);
+        socket.send_to(&datagram, &to).unwrap();
+    };
+    let receive = || {
+        let mut payload = Vec::new();
+        let mut buffer = [0; 2_000];
+        loop {
+            let len = socket.recv(&mut buffer).unwrap();
+            let number = u16::from_be_bytes([buffer[2], buffer[3]]);
+            let count = u16::from_be_bytes([buffer[4], buffer[5]]);
+            payload.extend_from_slice(&buffer[8..len]);
+            assert!(len <= 1_400 && number < count);
+            if number + 1 == count {
+                return (u16::from_be_bytes([buffer[0], buffer[1]]), payload);
+            }
+        }
+    };
+    let value = vec![b'v'; 5_000];
+    let mut set = b"set big 0 0 5000\r\n".to_vec();
+    set.extend_from_slice(&value);
+    set.extend_from_slice(b"\r\n");
+    send(1, &set);
+    assert_eq!(receive(), (1, b"STORED\r\n".to_vec()));
+    send(2, b"get big\r\n");
+    let (id, reply) = receive();
+    assert_eq!((id, reply.len()), (2, b"VALUE big 0 5000\r\n".len() + 5_000 + 2 + 5));
+    // What makes no sense is dropped, or refused, and the next datagram is answered.
+    send(3, b"set cut 0 0 10\r\nabc");
+    socket.send_to(b"short", &to).unwrap();
+    send(4, b"watch\r\n");
+    assert_eq!(receive().0, 4);
+    send(5, b"mn\r\n");
+    assert_eq!(receive(), (5, b"MN\r\n".to_vec()));
+    let mut binary = vec![0x80, 0x0a];
+    binary.resize(24, 0);
+    send(6, &binary);
+    assert_eq!(receive().1[..2], [0x81, 0x0a]);
+}
+
+#[test]
+fn watchers_see_what_others_do() {
+    let server = start_tcp(Settings::default());
+    let watcher = connect(&server);
+    let mut reader = BufReader::new(watcher.try_clone().unwrap());
+    (&watcher).write_all(b"watch fetchers mutations deletions connevents\r\n").unwrap();
+    assert_eq!(line(&mut reader), "OK\r\n");
+    let mut client = connect(&server);
+    client.write_all(b"set a 0 0 1\r\nx\r\nget a\r\nget b\r\ndelete a\r\n").unwrap();
+    expect(&mut client, b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\nEND\r\nDELETED\r\n");
+    for expected in [
+        "type=conn_new rip=127.0.0.1",
+        "type=item_store key=a status=stored cmd=set",
+        "type=item_get key=a status=found",
+        "type=item_get key=b status=not_found",
+        "type=deleted key=a cmd=delete",
+    ] {
+        let line = line(&mut reader);
+        assert!(line.starts_with("ts=") && line.contains(expected), "{line} for {expected}");
+    }
+}
+
+#[test]
+fn listings_are_complete_however_long() {
+    let server = start_tcp(Settings::default());
+    let mut client = connect(&server);
+    let count = 20_000;
+    for number in 0..count {
+        client.write_all(format!("set key{number} 0 0 1 noreply\r\nx\r\n").as_bytes()).unwrap();
+    }
+    client.write_all(b"lru_crawler metadump all\r\nmn\r\n").unwrap();
+    let mut reader = BufReader::new(client);
+    let mut lines = 0;
+    while line(&mut reader).starts_with("key=key") {
+        lines += 1;
+    }
+    assert_eq!(lines, count);
+    assert_eq!(line(&mut reader), "MN\r\n");
+}
+
+#[test]
+fn stopping_answers_what_was_asked_and_closes() {
+    let server = start_tcp(Settings { shutdown_enabled: true, ..Settings::default() });
+    let mut stream = connect(&server);
+    stream.write_all(b"set a 0 0 1\r\nx\r\nget a\r\nshutdown\r\n").unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+    let refused = (0..200).any(|_| TcpStream::connect(&server.address).is_err());
+    assert!(refused, "still accepting after shutdown");
+}
