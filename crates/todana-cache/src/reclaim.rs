@@ -1,10 +1,11 @@
 //! Getting memory back: from garbage first, then from ended records, then by eviction.
 //!
 //! Each pass takes one sealed segment, keeps some of its records by appending them again, and releases
-//! it. What is kept is at most half of the segment, so every pass makes room.
+//! it. What is kept is less than the segment, so every pass makes room.
 //!
 //! - A segment without live records is released as it is.
-//! - A segment that is at most half live is *compacted*: all its live records are kept.
+//! - A segment that is less live than [`WORTH_COMPACTING_PERCENT`] is *compacted*: all its live records
+//!   are kept.
 //! - Otherwise the oldest segment is *evicted from*: records that were fetched since they were stored,
 //!   or since the last pass, are kept (up to half), the others go. A large segment that was fetched
 //!   goes to the end of the queue once.
@@ -24,6 +25,10 @@ struct Kept {
     bytes: Vec<u8>,
     expiry: Expiry,
 }
+
+/// Live percent of a segment up to which its garbage goes before anybody's record does. Higher keeps
+/// more records under overwriting, and copies more: at 70, at most 2.3 bytes for each byte gained.
+const WORTH_COMPACTING_PERCENT: usize = 70;
 
 /// Why a segment is reclaimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl Shard {
                 emptiest = Some((number, percent));
             }
         }
-        let worth_compacting = if shared.evicts { 50 } else { 90 };
+        let worth_compacting = if shared.evicts { WORTH_COMPACTING_PERCENT } else { 90 };
         if let Some((number, percent)) = emptiest
             && percent <= worth_compacting
         {

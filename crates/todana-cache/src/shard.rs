@@ -333,6 +333,10 @@ impl Shard {
             .ok_or(Error::OutOfMemory { limit_bytes: self.limit_bytes as u64 })?;
         self.segment_bytes += len;
         self.sealed.push_back(number);
+        // Later records have higher versions, also those in a segment that was opened before.
+        if let Some(open) = self.open.and_then(|open| self.segments.get_mut(open)) {
+            open.rebase_versions(shared.next_versions(shared.segment_len as u64));
+        }
         Ok(Place { segment: number, offset: 0 })
     }
 

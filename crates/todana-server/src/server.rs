@@ -267,7 +267,7 @@ impl Server {
             }
             pending.retain(|&at| self.accept(at));
         }
-        self.finish();
+        // Dropping it waits for its threads.
         Ok(())
     }
 
@@ -353,6 +353,9 @@ impl Server {
                 drop(unix);
                 listen::remove_socket(&path);
             }
+        }
+        if self.threads.is_empty() {
+            return;
         }
         for thread in self.threads.drain(..) {
             let _ = thread.join();

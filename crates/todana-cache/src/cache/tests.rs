@@ -156,6 +156,20 @@ fn a_touch_keeps_the_version_in_place_or_moved() {
 }
 
 #[test]
+fn versions_of_a_key_rise_whatever_the_size_of_its_values() {
+    let cache = cache(16 << 20, true);
+    let now = cache.clock().advance(1_000_000);
+    let mut last = 0;
+    for round in 0..2_000usize {
+        let value = vec![1; if round % 3 == 0 { 60_000 } else { 10 }];
+        let version = set(&cache, "key", &value, now).unwrap();
+        assert!(version > last, "round {round}: {version} after {last}");
+        assert_eq!(get(&cache, "key", now).unwrap().1, version);
+        last = version;
+    }
+}
+
+#[test]
 fn limits_are_checked() {
     assert!(Cache::new(CacheOptions { memory_limit_bytes: 100, ..Default::default() }).is_err());
     let cache = cache(8 << 20, true);
