@@ -82,9 +82,7 @@ impl Model {
         let text = String::from_utf8_lossy(&entry.value).trim_start().to_owned();
         let digits = text.split(char::is_whitespace).next().unwrap_or_default();
         let Ok(number) = digits.parse::<u64>() else {
-            return "CLIENT_ERROR cannot increment or decrement non-numeric value
-"
-            .into();
+            return "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n".into();
         };
         let number = if down { number.saturating_sub(delta) } else { number.wrapping_add(delta) };
         let width = entry.value.len();
