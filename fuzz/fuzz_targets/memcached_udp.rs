@@ -10,7 +10,7 @@ mod shared;
 use libfuzzer_sys::fuzz_target;
 use todana_protocol::memcached::udp::{self, DATAGRAM_LEN_MAX, FRAME_LEN, RESPONSE_LEN_MAX};
 use todana_protocol::memcached::{Decoder, DecoderOptions, encode};
-use todana_protocol::{Item, Response};
+use todana_protocol::{Item, Lifetimes, Response};
 
 fuzz_target!(|input: &[u8]| {
     let mut rest = input;
@@ -34,8 +34,7 @@ fn check(datagram: &[u8]) {
         value: payload,
         flags: 0,
         version: 1,
-        ttl_s: None,
-        ttl_before_s: None,
+        lifetimes: Lifetimes::default(),
         hit_before: false,
         idle_s: 0,
         won: false,

@@ -25,6 +25,9 @@ const WON: u8 = 1 << 5;
 /// Most bytes of a record beside its key and value.
 pub(crate) const HEAD_LEN_MAX: usize = 1 + 3 + 5 + 5 + EXPIRY_LEN + 8 + 1;
 
+/// Bytes of a version that is written out.
+pub(crate) const VERSION_LEN: usize = 8;
+
 const EXPIRY_LEN: usize = 6;
 const EXPIRY_MS_MAX: u64 = (1 << 48) - 1;
 

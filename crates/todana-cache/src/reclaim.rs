@@ -12,19 +12,11 @@
 
 use crate::cache::Shared;
 use crate::index::{Place, Slot};
-use crate::layout;
+use crate::layout::{self, Stored, VERSION_LEN};
 use crate::segment::Segment;
 use crate::shard::{Located, Shard, view_of};
-use todana_engine::Error;
+use todana_engine::{Error, View};
 use todana_record::{Expiry, Timestamp};
-
-/// A record to be appended again.
-struct Kept {
-    hash: u64,
-    slot: Slot,
-    bytes: Vec<u8>,
-    expiry: Expiry,
-}
 
 /// Live percent of a segment up to which its garbage goes before anybody's record does. Higher keeps
 /// more records under overwriting, and copies more: at 70, at most 2.3 bytes for each byte gained.
@@ -121,9 +113,11 @@ impl Shard {
         true
     }
 
-    /// Releases a segment after taking out the records that are kept.
+    /// Takes a segment away, having appended those of its records again that are kept.
     fn reclaim(&mut self, number: u32, pass: Pass, now: Timestamp, shared: &Shared) {
-        let mut kept = Vec::new();
+        // Its number stays taken until the end, since the index still points there.
+        let Some(segment) = self.detach(number) else { return };
+        self.counters.reclaimed += 1;
         let mut kept_len = 0;
         let kept_len_max = match pass {
             Pass::Compact => usize::MAX,
@@ -131,35 +125,26 @@ impl Shard {
         };
         let mut next = Some(0);
         while let Some(offset) = next {
-            let place = Place { segment: number, offset };
-            next = self.segments.get(number).and_then(|segment| segment.after(offset));
-            let Some((segment, stored)) = self.segments.at(place) else { break };
+            next = segment.after(offset);
+            let Some(stored) = segment.record(offset) else { break };
             let hash = shared.hash.of(stored.key);
+            let place = Place { segment: number, offset };
             let Some((entry, slot)) = self.index.find_at(hash, place) else { continue };
-            let view = view_of(slot, segment, stored, now, shared);
             let access = slot.access();
+            let view = view_of(slot, &segment, stored, now, shared);
             if view.meta.expiry.is_past(now) {
                 self.counters.expired += 1;
                 self.counters.expired_unfetched += u64::from(!access.was_fetched());
             } else if pass == Pass::Compact
                 || (access.is_active() && kept_len + stored.len <= kept_len_max)
             {
-                let mut bytes = Vec::with_capacity(stored.len + 8);
-                layout::encode_head(
-                    &mut bytes,
-                    &view.meta,
-                    shared.versions,
-                    stored.key.len(),
-                    stored.value.len() as u64,
-                );
-                bytes.extend_from_slice(stored.key);
-                bytes.extend_from_slice(stored.value);
-                kept_len += bytes.len();
-                let slot = match pass {
-                    Pass::Compact => slot,
-                    Pass::Evict => slot.with_access(access.passed()),
-                };
-                kept.push(Kept { hash, slot, bytes, expiry: view.meta.expiry });
+                kept_len += stored.len;
+                let access = if pass == Pass::Evict { access.passed() } else { access };
+                if let Some(place) = self.keep(&segment, offset, &stored, &view, now, shared) {
+                    self.index.set(entry, Slot::new(hash, place, access));
+                    self.counters.moved += 1;
+                    continue;
+                }
             } else {
                 self.counters.evictions += 1;
                 self.counters.evicted_with_expiry += u64::from(!view.meta.expiry.is_never());
@@ -170,40 +155,49 @@ impl Shard {
             }
             self.index.remove(entry, hash);
         }
-        self.release(number);
-        self.counters.reclaimed += 1;
-        for record in kept {
-            self.keep(record, now, shared);
-        }
+        self.segments.free_number(number);
     }
 
-    /// Appends a kept record again. The released segment has left the room for it.
-    fn keep(&mut self, record: Kept, now: Timestamp, shared: &Shared) {
-        let len = record.bytes.len();
-        let open = self
-            .open
-            .filter(|&number| self.segments.get(number).is_some_and(|open| open.room() >= len));
+    /// Appends a record of a detached segment again, which has left the room for it. The version that
+    /// its old place implied is written out.
+    fn keep(
+        &mut self,
+        from: &Segment,
+        offset: u32,
+        stored: &Stored<'_>,
+        view: &View<'_>,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> Option<Place> {
+        let open = self.open.filter(|&number| {
+            let room = self.segments.get(number).map_or(0, Segment::room);
+            room >= stored.len + VERSION_LEN
+        });
         let number = match open {
             Some(number) => number,
             None => {
                 self.sealed.extend(self.open.take());
                 let base = shared.next_versions(shared.segment_len as u64);
                 let segment = Segment::ordinary(shared.segment_len, base, now);
-                let Some(number) = self.segments.add(segment) else { return };
+                let number = self.segments.add(segment)?;
                 self.segment_bytes += shared.segment_len;
                 self.open = Some(number);
                 number
             }
         };
-        let pinned = self.segments.get(number).is_some_and(|segment| segment.pinned);
-        let place = self.append(number, &record.bytes);
-        if let Some(segment) = self.segments.get_mut(number) {
-            segment.gained(len, record.expiry);
-            // It may also hold a record that an update under way has written and not linked yet.
-            segment.pinned = pinned;
+        let target = self.segments.get_mut(number)?;
+        let start = target.bytes.len();
+        if stored.explicit_version || !shared.versions {
+            let start = offset as usize;
+            target.bytes.extend_from_slice(from.bytes.get(start..start + stored.len)?);
+        } else {
+            let value_len = stored.value.len() as u64;
+            layout::encode_head(&mut target.bytes, &view.meta, true, stored.key.len(), value_len);
+            target.bytes.extend_from_slice(stored.key);
+            target.bytes.extend_from_slice(stored.value);
         }
-        self.insert(record.hash, Slot::new(record.hash, place, record.slot.access()), shared);
-        self.counters.moved += 1;
+        target.gained(target.bytes.len() - start, view.meta.expiry);
+        Some(Place { segment: number, offset: u32::try_from(start).ok()? })
     }
 
     /// Forgets the ended records of one segment, if there can be any; false when no segment is due.

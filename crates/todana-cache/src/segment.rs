@@ -146,11 +146,14 @@ impl SegmentTable {
         Some(number)
     }
 
-    /// Takes a segment out; its number is used again.
+    /// Takes a segment out; its number stays taken until it is freed.
     pub(crate) fn take(&mut self, number: u32) -> Option<Segment> {
-        let segment = self.segments.get_mut((number as usize).checked_sub(1)?)?.take()?;
+        self.segments.get_mut((number as usize).checked_sub(1)?)?.take()
+    }
+
+    /// Lets the number of a segment that was taken out be used again.
+    pub(crate) fn free_number(&mut self, number: u32) {
         self.free.push(number);
-        Some(segment)
     }
 
     #[inline]

@@ -247,14 +247,21 @@ impl Shard {
         }
     }
 
-    /// Gives a sealed segment's memory back.
-    pub(crate) fn release(&mut self, number: u32) -> Option<Segment> {
+    /// Takes a sealed segment away; its number stays taken.
+    pub(crate) fn detach(&mut self, number: u32) -> Option<Segment> {
         let segment = self.segments.take(number)?;
         self.segment_bytes -= segment.capacity;
         if let Some(at) = self.sealed.iter().position(|&sealed| sealed == number) {
             self.sealed.remove(at);
         }
         Some(segment)
+    }
+
+    /// Gives the memory of a sealed segment back that nothing points to.
+    pub(crate) fn release(&mut self, number: u32) {
+        if self.detach(number).is_some() {
+            self.segments.free_number(number);
+        }
     }
 
     /// Appends a record to a segment, making room first. The segment is pinned until the record is

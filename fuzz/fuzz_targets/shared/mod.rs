@@ -17,7 +17,7 @@ use todana_protocol::memcached::{
     Authentication, Decoder, DecoderOptions, Form, Frame, KEY_LEN_MAX, LINE_LEN_MAX, Protocol,
     Status, TextForm, encode,
 };
-use todana_protocol::{Count, Delete, Fault, Get, Item, Put, Request, Response, Touch};
+use todana_protocol::{Count, Delete, Fault, Get, Item, Lifetimes, Put, Request, Response, Touch};
 
 /// Bytes of a request in front of its value, in every dialect, a line that is whole left aside: a
 /// binary header, extras and key are less than this.
@@ -285,8 +285,7 @@ fn responses() -> impl Iterator<Item = Response<'static>> {
         value: b"va\0lue",
         flags: 7,
         version: 1,
-        ttl_s: None,
-        ttl_before_s: Some(9),
+        lifetimes: Lifetimes { before_s: Some(9), made_s: None, touched_s: Some(None) },
         hit_before: false,
         idle_s: 0,
         won: false,
@@ -298,16 +297,18 @@ fn responses() -> impl Iterator<Item = Response<'static>> {
         value: b"",
         flags: u32::MAX,
         version: u64::MAX,
-        ttl_s: Some(u64::MAX),
-        ttl_before_s: None,
+        lifetimes: Lifetimes { before_s: None, made_s: Some(Some(u64::MAX)), touched_s: None },
         hit_before: true,
         idle_s: u32::MAX,
         won: true,
         stale: true,
         sent: true,
     };
-    let number =
-        |value, ttl_s| Response::Number { value, version: value, ttl_s, ttl_before_s: ttl_s };
+    let number = |value, before_s| Response::Number {
+        value,
+        version: value,
+        lifetimes: Lifetimes { before_s, made_s: None, touched_s: Some(before_s) },
+    };
     let several = [
         Response::Item(plain),
         Response::Item(odd),
