@@ -2,17 +2,19 @@
 
 use crate::access::SWEEP_PERIOD_S;
 use crate::apply::{ApplyOne, ApplyUnit, keys_of};
+use crate::options::CacheOptions;
 use crate::segment::SEGMENT_LEN_MAX;
 use crate::shard::{Prepared, Shard, encode_edit, view_of};
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use crate::shared::Shared;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use todana_engine::{
     Absence, Applied, ClassStatistics, Cursor, Edit, Effect, Engine, Error, Found, JobProgress,
-    Level, Limits, Listener, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
-    UnitMutation, UpdateStream, View,
+    Level, Limits, Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock,
+    StreamError, UnitMutation, UpdateStream, View,
 };
-use todana_record::{IndexHash, KEY_LEN_MAX, PartitionId, Position, Timestamp, VALUE_LEN_MAX};
+use todana_record::{KEY_LEN_MAX, PartitionId, Position, Timestamp, VALUE_LEN_MAX};
 
 /// The least memory limit that the engine works in: 1 MiB.
 pub const MEMORY_LIMIT_MIN_BYTES: u64 = 1 << 20;
@@ -23,72 +25,12 @@ const SEGMENT_LEN: usize = 256 * 1024;
 /// Home buckets that the job *ages* visits in one slice.
 const SWEEP_SLICE_BUCKETS: usize = 2_048;
 
+/// Buckets that a scan may look at in one call, however few records are asked for.
+const BUCKETS_PER_SCAN_MIN: usize = 1_024;
+
 const JOB_EXPIRE: usize = 0;
 const JOB_AGES: usize = 1;
 const JOB_FLUSH: usize = 2;
-
-/// How a cache is made.
-#[derive(Debug, Clone)]
-pub struct CacheOptions {
-    /// Bytes for records and index together; at least [`MEMORY_LIMIT_MIN_BYTES`].
-    pub memory_limit_bytes: u64,
-    /// Longest value in bytes; held down to what a shard can take.
-    pub value_len_max: u64,
-    /// Whether records are removed when memory is short; writes are refused otherwise.
-    pub evictions: bool,
-    /// Whether records have versions (CAS tokens).
-    pub versions: bool,
-    /// Seed of the index hash; take it at random unless runs have to be alike.
-    pub seed: u64,
-}
-
-impl Default for CacheOptions {
-    fn default() -> CacheOptions {
-        CacheOptions {
-            memory_limit_bytes: 64 << 20,
-            value_len_max: 1 << 20,
-            evictions: true,
-            versions: true,
-            seed: todana_io::random_seed(),
-        }
-    }
-}
-
-/// What all shards use.
-pub(crate) struct Shared {
-    pub(crate) hash: IndexHash,
-    pub(crate) versions: bool,
-    pub(crate) evicts: bool,
-    pub(crate) segment_len: usize,
-    value_len_max: u64,
-    limit_bytes: AtomicU64,
-    next_version: AtomicU64,
-    listeners: RwLock<Vec<Arc<dyn Listener>>>,
-}
-
-impl Shared {
-    /// Takes `count` versions that nobody else gets.
-    pub(crate) fn next_versions(&self, count: u64) -> u64 {
-        self.next_version.fetch_add(count, Ordering::Relaxed)
-    }
-
-    pub(crate) fn limit_bytes(&self) -> u64 {
-        self.limit_bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn check_value_len(&self, len: u64) -> Result<(), Error> {
-        if len > self.value_len_max {
-            return Err(Error::ValueTooLarge { len, max: self.value_len_max });
-        }
-        Ok(())
-    }
-
-    pub(crate) fn tell_evicted(&self, record: &View<'_>) {
-        for listener in self.listeners.read().iter().filter(|listener| listener.wants_evictions()) {
-            listener.evicted(record);
-        }
-    }
-}
 
 /// Keeps locks of different shards off each other's cache lines.
 #[repr(align(64))]
@@ -124,16 +66,7 @@ impl Cache {
             (0..shard_count).map(|_| Padded(Mutex::new(Shard::new(shard_limit)))).collect();
         Ok(Cache {
             shards,
-            shared: Shared {
-                hash: IndexHash::new(options.seed),
-                versions: options.versions,
-                evicts: options.evictions,
-                segment_len,
-                value_len_max,
-                limit_bytes: AtomicU64::new(options.memory_limit_bytes),
-                next_version: AtomicU64::new(1),
-                listeners: RwLock::new(Vec::new()),
-            },
+            shared: Shared::new(&options, segment_len, value_len_max),
             clock: StoreClock::new(),
             flush_due_ms: AtomicU64::new(0),
             sweep_done_s: AtomicU64::new(0),
@@ -169,11 +102,17 @@ impl Cache {
 
     #[cold]
     fn flush_due(&self, due: u64) {
-        let mut guards: Vec<_> = self.shards.iter().map(|shard| shard.0.lock()).collect();
+        let mut guards = self.lock_all();
         // Whoever comes second finds it done.
         if self.flush_due_ms.compare_exchange(due, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            guards.iter_mut().for_each(|shard| shard.clear());
+            clear(guards);
+        } else {
+            guards.clear();
         }
+    }
+
+    fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
+        self.shards.iter().map(|shard| shard.0.lock()).collect()
     }
 
     fn run_ages(&self, now: Timestamp) -> JobProgress {
@@ -201,6 +140,13 @@ impl Cache {
     }
 }
 
+/// Empties shards at once, and gives their memory back once they are free for others again.
+fn clear(mut guards: Vec<MutexGuard<'_, Shard>>) {
+    let old: Vec<Shard> = guards.iter_mut().map(|shard| shard.clear()).collect();
+    drop(guards);
+    drop(old);
+}
+
 fn check_limit(bytes: u64) -> Result<(), Error> {
     if bytes < MEMORY_LIMIT_MIN_BYTES {
         return Err(Error::LimitTooSmall { limit_bytes: bytes, min_bytes: MEMORY_LIMIT_MIN_BYTES });
@@ -216,7 +162,7 @@ impl Engine for Cache {
     fn limits(&self) -> Limits {
         Limits {
             key_len_max: KEY_LEN_MAX,
-            value_len_max: self.shared.value_len_max,
+            value_len_max: self.shared.value_len_max(),
             versions: self.shared.versions,
             evicts: self.shared.evicts,
             waits: false,
@@ -232,8 +178,7 @@ impl Engine for Cache {
         &self,
         keys: &[&[u8]],
         now: Timestamp,
-        peek: bool,
-        visit: &mut dyn FnMut(usize, Found<'_>),
+        visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     ) {
         self.flush_if_due(now);
         for (number, key) in keys.iter().enumerate() {
@@ -241,13 +186,16 @@ impl Engine for Cache {
             let mut shard = self.shard_of(hash);
             match shard.view(hash, key, now, &self.shared) {
                 (Some((located, view)), _) => {
-                    visit(number, Found::Record(view));
-                    if !peek {
+                    if visit(number, Found::Record(view)) == Look::Fetched {
                         shard.mark_fetched(located, now);
                     }
                 }
-                (None, true) => visit(number, Found::Absent(Absence::Expired)),
-                (None, false) => visit(number, Found::Absent(Absence::Unknown)),
+                (None, true) => {
+                    visit(number, Found::Absent(Absence::Expired));
+                }
+                (None, false) => {
+                    visit(number, Found::Absent(Absence::Unknown));
+                }
             }
         }
     }
@@ -385,6 +333,8 @@ impl Engine for Cache {
         self.flush_if_due(now);
         let Some((mut number, mut place)) = decode_cursor(from) else { return Ok(None) };
         let mut visited = 0;
+        // Where few records live, buckets are what takes time.
+        let mut buckets = 0;
         while let Some(shard) = self.shards.get(number) {
             let shard = shard.0.lock();
             loop {
@@ -399,7 +349,8 @@ impl Engine for Cache {
                 });
                 let Some(next) = next else { break };
                 place = next;
-                if visited >= count {
+                buckets += 1;
+                if visited >= count || buckets >= count.max(BUCKETS_PER_SCAN_MIN) {
                     return Ok(Some(encode_cursor(number, place)));
                 }
             }
@@ -418,7 +369,7 @@ impl Engine for Cache {
     }
 
     fn subscribe(&self, listener: Arc<dyn Listener>) {
-        self.shared.listeners.write().push(listener);
+        self.shared.subscribe(listener);
     }
 
     fn stream(
@@ -436,9 +387,15 @@ impl Engine for Cache {
     }
 
     fn flush(&self, due: Option<Timestamp>, now: Timestamp) -> Result<Position, Error> {
-        let due_ms = due.map_or(1, Timestamp::ms).max(1);
-        self.flush_due_ms.store(due_ms, Ordering::Release);
-        self.flush_if_due(now);
+        match due {
+            Some(due) if due > now => self.flush_due_ms.store(due.ms().max(1), Ordering::Release),
+            _ => {
+                // Cut here and not by way of the due time, which somebody may set meanwhile.
+                let guards = self.lock_all();
+                self.flush_due_ms.store(0, Ordering::Release);
+                clear(guards);
+            }
+        }
         Ok(Position::START)
     }
 
@@ -474,7 +431,7 @@ impl Engine for Cache {
         let mut ordinary = ClassStatistics { class: 1, ..ClassStatistics::default() };
         ordinary.record_len_max = self.shared.segment_len as u64 / 8;
         let mut large = ClassStatistics { class: 2, ..ClassStatistics::default() };
-        large.record_len_max = self.shared.value_len_max;
+        large.record_len_max = self.shared.value_len_max();
         let mut total = Statistics::default();
         for shard in &self.shards {
             let shard = shard.0.lock();
@@ -519,14 +476,17 @@ impl Engine for Cache {
     fn set_memory_limit(&self, bytes: u64) -> Result<(), Error> {
         check_limit(bytes)?;
         let limit = usize::try_from(bytes).unwrap_or(usize::MAX) / self.shards.len();
-        // A shard must still hold a few segments and the largest value.
-        let value_len = usize::try_from(self.shared.value_len_max).unwrap_or(usize::MAX);
-        let least = (4 * self.shared.segment_len).max(value_len.saturating_mul(2));
+        // A shard must still hold a few segments or the largest value, beside its index, which does not
+        // shrink.
+        let value_len = usize::try_from(self.shared.value_len_max()).unwrap_or(usize::MAX);
+        let index_len = self.shards.iter().map(|shard| shard.0.lock().index.bytes()).max();
+        let least =
+            (4 * self.shared.segment_len).max(value_len.saturating_mul(2)) + index_len.unwrap_or(0);
         if limit < least {
             let min_bytes = (least.saturating_mul(self.shards.len())) as u64;
             return Err(Error::LimitTooSmall { limit_bytes: bytes, min_bytes });
         }
-        self.shared.limit_bytes.store(bytes, Ordering::Relaxed);
+        self.shared.set_limit_bytes(bytes);
         let now = self.clock.now();
         for shard in &self.shards {
             let mut shard = shard.0.lock();

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use todana_cache::{Cache, CacheOptions};
-//! use todana_engine::{Edit, Engine, Found, Mutation, Put, View};
+//! use todana_engine::{Edit, Engine, Found, Look, Mutation, Put, View};
 //!
 //! struct Set<'a>(&'a [u8]);
 //! impl Mutation for Set<'_> {
@@ -20,8 +20,9 @@
 //! let cache = Cache::new(CacheOptions { memory_limit_bytes: 64 << 20, ..Default::default() })?;
 //! let now = cache.clock().advance(1_000);
 //! cache.update(b"key", now, &mut Set(b"value"))?;
-//! cache.get(b"key", now, false, &mut |found| {
+//! cache.get(b"key", now, &mut |found| {
 //!     assert!(matches!(found, Found::Record(view) if view.value.as_bytes() == Some(b"value")));
+//!     Look::Fetched
 //! });
 //! # Ok::<(), todana_engine::Error>(())
 //! ```
@@ -34,8 +35,11 @@ mod apply;
 mod cache;
 mod index;
 mod layout;
+mod options;
 mod reclaim;
 mod segment;
 mod shard;
+mod shared;
 
-pub use cache::{Cache, CacheOptions, MEMORY_LIMIT_MIN_BYTES};
+pub use cache::{Cache, MEMORY_LIMIT_MIN_BYTES};
+pub use options::CacheOptions;

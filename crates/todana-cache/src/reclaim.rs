@@ -10,11 +10,11 @@
 //!   or since the last pass, are kept (up to half), the others go. A large segment that was fetched
 //!   goes to the end of the queue once.
 
-use crate::cache::Shared;
 use crate::index::{Place, Slot};
 use crate::layout::{self, Stored, VERSION_LEN};
 use crate::segment::Segment;
 use crate::shard::{Located, Shard, view_of};
+use crate::shared::Shared;
 use todana_engine::{Error, View};
 use todana_record::{Expiry, Timestamp};
 
@@ -67,7 +67,10 @@ impl Shard {
                 self.counters.reclaimed += 1;
                 return true;
             }
-            let percent = segment.live_bytes * 100 / segment.capacity;
+            // A moved record's version is written out, if it was not before.
+            let version_len = if shared.versions { VERSION_LEN } else { 0 };
+            let moved_len = segment.live_bytes + version_len * segment.live;
+            let percent = moved_len * 100 / segment.capacity;
             if !segment.large && emptiest.is_none_or(|(_, least)| percent < least) {
                 emptiest = Some((number, percent));
             }
@@ -82,21 +85,25 @@ impl Shard {
         if !shared.evicts {
             return false;
         }
-        let oldest = self
-            .sealed
-            .iter()
-            .copied()
-            .find(|&number| self.segments.get(number).is_some_and(|segment| !segment.pinned));
-        let Some(oldest) = oldest else { return false };
-        if self.spare_large(oldest, shared) {
-            return true;
+        // Large segments that were fetched go behind the others, each at most once here.
+        for _ in 0..self.sealed.len() {
+            let Some(oldest) = self.sealed.pop_front() else { return false };
+            self.sealed.push_back(oldest);
+            let pinned = self.segments.get(oldest).is_none_or(|segment| segment.pinned);
+            if !pinned && !self.is_spared(oldest, shared) {
+                self.reclaim(oldest, Pass::Evict, now, shared);
+                return true;
+            }
         }
+        // All were spared: now it is the oldest one's turn.
+        let unpinned = |number: &u32| self.segments.get(*number).is_some_and(|one| !one.pinned);
+        let Some(oldest) = self.sealed.iter().copied().find(unpinned) else { return false };
         self.reclaim(oldest, Pass::Evict, now, shared);
         true
     }
 
-    /// Moves a large segment whose record was fetched to the end of the queue, once per fetch.
-    fn spare_large(&mut self, number: u32, shared: &Shared) -> bool {
+    /// Whether a large segment is kept this time, since its record was fetched since the last time.
+    fn is_spared(&mut self, number: u32, shared: &Shared) -> bool {
         let place = Place { segment: number, offset: 0 };
         let Some((segment, stored)) = self.segments.at(place) else { return false };
         if !segment.large {
@@ -108,8 +115,6 @@ impl Shard {
             return false;
         }
         self.index.set(entry, slot.with_access(slot.access().passed()));
-        self.sealed.retain(|&sealed| sealed != number);
-        self.sealed.push_back(number);
         true
     }
 
@@ -203,7 +208,9 @@ impl Shard {
     /// Forgets the ended records of one segment, if there can be any; false when no segment is due.
     pub(crate) fn expire_one(&mut self, now: Timestamp, shared: &Shared) -> bool {
         let due = self.sealed.iter().chain(&self.open).copied().find(|&number| {
-            self.segments.get(number).is_some_and(|segment| segment.soonest_expiry.is_past(now))
+            self.segments.get(number).is_some_and(|segment| {
+                segment.soonest_expiry.is_past(now) && segment.walk_again <= now
+            })
         });
         let Some(number) = due else { return false };
         let mut soonest = Expiry::NEVER;
@@ -228,6 +235,8 @@ impl Shard {
         }
         let sealed = self.open != Some(number);
         if let Some(segment) = self.segments.get_mut(number) {
+            // Nor is it walked again at once when more records that are over at once come in.
+            segment.walk_again = now.plus_ms(1_000);
             // Expiries that are spread over time would have the segment read again every time: once a
             // minute is enough, since ended records are never shown anyway.
             let not_before = now.plus_ms(60_000).ms();

@@ -28,6 +28,8 @@ pub(crate) struct Segment {
     pub(crate) live: usize,
     /// At or before the soonest expiry among them; never if there is none.
     pub(crate) soonest_expiry: Expiry,
+    /// Not walked for ended records before this moment.
+    pub(crate) walk_again: Timestamp,
     /// A reclaim pass spares it while an update is between writing and linking its records.
     pub(crate) pinned: bool,
     /// Holds a single record of its own size.
@@ -44,6 +46,7 @@ impl Segment {
             live_bytes: 0,
             live: 0,
             soonest_expiry: Expiry::NEVER,
+            walk_again: Timestamp::default(),
             pinned: false,
             large,
         }

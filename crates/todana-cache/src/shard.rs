@@ -5,10 +5,10 @@
 //! several keys that is refused half-way has changed nothing: what it wrote is garbage.
 
 use crate::access::AccessBits;
-use crate::cache::Shared;
 use crate::index::{Entry, Index, Place, Slot};
 use crate::layout::{self, HEAD_LEN_MAX, Stored};
 use crate::segment::{Segment, SegmentTable};
+use crate::shared::Shared;
 use std::collections::VecDeque;
 use todana_engine::{Access, Edit, Error, NewVersion, Payload, Value, View};
 use todana_record::{Expiry, Meta, Position, Timestamp};
@@ -83,10 +83,10 @@ impl Shard {
         self.segment_bytes + self.index.bytes()
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything; gives what there was, to be dropped where nobody waits for it.
+    pub(crate) fn clear(&mut self) -> Shard {
         let counters = std::mem::take(&mut self.counters);
-        *self = Shard { counters, ..Shard::new(self.limit_bytes) };
+        std::mem::replace(self, Shard { counters, ..Shard::new(self.limit_bytes) })
     }
 
     /// Finds the record of a key, ended or not.
@@ -138,10 +138,16 @@ impl Shard {
         match encoded {
             Encoded::Nothing => Ok(Prepared::Nothing),
             Encoded::Remove => Ok(Prepared::Remove),
-            Encoded::Remark { meta, version_changes, fetch } => {
+            Encoded::Remark { meta, version_changes, fetch, new_version } => {
+                if new_version {
+                    self.rebase_open(shared);
+                }
                 Ok(Prepared::Remark { meta, version_changes, fetch })
             }
-            Encoded::Record { bytes, expiry, version, access } => {
+            Encoded::Record { bytes, expiry, version, access, new_version } => {
+                if new_version {
+                    self.rebase_open(shared);
+                }
                 let len = bytes.len();
                 let place = self.write(bytes, now, shared)?;
                 let implicit = self
@@ -340,11 +346,19 @@ impl Shard {
             .ok_or(Error::OutOfMemory { limit_bytes: self.limit_bytes as u64 })?;
         self.segment_bytes += len;
         self.sealed.push_back(number);
-        // Later records have higher versions, also those in a segment that was opened before.
+        self.rebase_open(shared);
+        Ok(Place { segment: number, offset: 0 })
+    }
+
+    /// Gives later records higher versions than any that was given so far, also those in the segment
+    /// that is open already.
+    fn rebase_open(&mut self, shared: &Shared) {
+        if !shared.versions {
+            return;
+        }
         if let Some(open) = self.open.and_then(|open| self.segments.get_mut(open)) {
             open.rebase_versions(shared.next_versions(shared.segment_len as u64));
         }
-        Ok(Place { segment: number, offset: 0 })
     }
 
     /// A buffer to encode a record in.
@@ -372,8 +386,20 @@ impl Shard {
 pub(crate) enum Encoded {
     Nothing,
     Remove,
-    Remark { meta: Meta, version_changes: bool, fetch: bool },
-    Record { bytes: Vec<u8>, expiry: Expiry, version: Option<u64>, access: Option<AccessBits> },
+    Remark {
+        meta: Meta,
+        version_changes: bool,
+        fetch: bool,
+        new_version: bool,
+    },
+    Record {
+        bytes: Vec<u8>,
+        expiry: Expiry,
+        version: Option<u64>,
+        access: Option<AccessBits>,
+        /// Its version was taken ahead of those that the open segment gives.
+        new_version: bool,
+    },
 }
 
 /// Makes an edit independent of what it borrows. `out` is an empty buffer.
@@ -412,7 +438,8 @@ pub(crate) fn encode_edit(
                 }
                 Payload::Staged(staged) => out.extend_from_slice(staged.as_bytes()),
             }
-            Ok(Encoded::Record { bytes: out, expiry: put.expiry, version, access: None })
+            let (expiry, access) = (put.expiry, None);
+            Ok(Encoded::Record { bytes: out, expiry, version, access, new_version: false })
         }
         (Edit::Append { bytes, expiry, version }, Some((view, ..))) => {
             let old = view.value.as_bytes().unwrap_or_default();
@@ -429,7 +456,8 @@ pub(crate) fn encode_edit(
             begin_record(&mut out, key, &meta, version.is_some(), len);
             out.extend_from_slice(old);
             out.extend_from_slice(bytes);
-            Ok(Encoded::Record { bytes: out, expiry: meta.expiry, version, access: None })
+            let (expiry, access) = (meta.expiry, None);
+            Ok(Encoded::Record { bytes: out, expiry, version, access, new_version: false })
         }
         (Edit::Touch(touch), Some((view, explicit, access))) => {
             let version = match touch.version {
@@ -445,9 +473,11 @@ pub(crate) fn encode_edit(
                 ..view.meta
             };
             let version_changes = shared.versions && touch.version.is_some();
+            let new_version = shared.versions && touch.version == Some(NewVersion::Next);
             let expiry_fits = view.meta.expiry.is_never() == meta.expiry.is_never();
             if expiry_fits && (explicit || !version_changes) {
-                return Ok(Encoded::Remark { meta, version_changes, fetch: touch.fetch });
+                let fetch = touch.fetch;
+                return Ok(Encoded::Remark { meta, version_changes, fetch, new_version });
             }
             let value = view.value.as_bytes().unwrap_or_default();
             let len = value.len() as u64;
@@ -455,7 +485,8 @@ pub(crate) fn encode_edit(
             out.extend_from_slice(value);
             let access = if touch.fetch { access.fetched_at(now) } else { access };
             let version = shared.versions.then_some(meta.version);
-            Ok(Encoded::Record { bytes: out, expiry: meta.expiry, version, access: Some(access) })
+            let (expiry, access) = (meta.expiry, Some(access));
+            Ok(Encoded::Record { bytes: out, expiry, version, access, new_version })
         }
     }
 }

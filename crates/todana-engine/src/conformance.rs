@@ -12,7 +12,7 @@ mod stream;
 pub use map::{MAP_JOBS, MapEngine};
 
 use crate::{
-    Applied, Cursor, Edit, Engine, Found, Mutation, NewVersion, Progress, Put, Touch, View,
+    Applied, Cursor, Edit, Engine, Found, Look, Mutation, NewVersion, Progress, Put, Touch, View,
 };
 use std::sync::Arc;
 use todana_record::{Expiry, Meta, Timestamp};
@@ -54,12 +54,13 @@ pub(crate) fn seen(view: &View<'_>) -> Seen {
 pub(crate) fn get(engine: &dyn Engine, key: &[u8], now: Timestamp) -> Option<Seen> {
     let mut calls = 0;
     let mut result = None;
-    engine.get(key, now, false, &mut |found| {
+    engine.get(key, now, &mut |found| {
         calls += 1;
         if let Found::Record(view) = found {
             assert_eq!(view.key, key, "a get shows the record of another key");
             result = Some(seen(&view));
         }
+        Look::Fetched
     });
     assert_eq!(calls, 1, "a visitor is called exactly once a key");
     result

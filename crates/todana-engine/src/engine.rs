@@ -44,19 +44,18 @@ pub trait Engine: Send + Sync {
     /// The store's clock.
     fn clock(&self) -> &StoreClock;
 
-    /// Looks up keys; calls `visit` once for each, in order, with its index. `peek` leaves no trace
-    /// in what the engine remembers of accesses. The fast path: engines overlap the look-ups.
+    /// Looks up keys; calls `visit` once for each, in order, with its index. The visitor says whether
+    /// the engine shall remember the look. The fast path: engines overlap the look-ups.
     fn get_many(
         &self,
         keys: &[&[u8]],
         now: Timestamp,
-        peek: bool,
-        visit: &mut dyn FnMut(usize, Found<'_>),
+        visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     );
 
     /// Looks up one key, as [`get_many`](Engine::get_many).
-    fn get(&self, key: &[u8], now: Timestamp, peek: bool, visit: &mut dyn FnMut(Found<'_>)) {
-        self.get_many(&[key], now, peek, &mut |_, found| visit(found));
+    fn get(&self, key: &[u8], now: Timestamp, visit: &mut dyn FnMut(Found<'_>) -> Look) {
+        self.get_many(&[key], now, &mut |_, found| visit(found));
     }
 
     /// Evaluates a mutation against the key's record and applies its edit.
@@ -101,8 +100,8 @@ pub trait Engine: Send + Sync {
         Staged::with_limit(self.limits().value_len_max)
     }
 
-    /// Visits about `count` records from a cursor on (at least one unless at the end) without leaving
-    /// a trace in accesses, and gives the cursor to go on from; `None` at the end (E6).
+    /// Visits about `count` records from a cursor on, perhaps fewer or none where few live, without
+    /// leaving a trace in accesses, and gives the cursor to go on from; `None` at the end (E6).
     ///
     /// # Errors
     /// [`Error::Corrupt`]; an unknown cursor counts as the end.
@@ -177,6 +176,15 @@ pub trait Engine: Send + Sync {
         let _ = bytes;
         Err(Error::Unsupported("change its memory limit"))
     }
+}
+
+/// Whether an engine remembers that somebody looked at a record (see [`Access`](crate::Access)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// It was fetched.
+    Fetched,
+    /// Nothing is remembered: a peek, or a look that is done again.
+    Peeked,
 }
 
 /// What an engine takes.

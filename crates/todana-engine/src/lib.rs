@@ -44,7 +44,9 @@ mod view;
 pub use clock::StoreClock;
 pub use edit::{Edit, Mutation, NewVersion, Payload, Put, Touch, UnitMutation};
 pub use effect::Effect;
-pub use engine::{Applied, Cursor, Engine, JobProgress, Level, Limits, Listener, Progress, Token};
+pub use engine::{
+    Applied, Cursor, Engine, JobProgress, Level, Limits, Listener, Look, Progress, Token,
+};
 pub use error::Error;
 pub use statistics::{ClassStatistics, Statistics};
 pub use stream::{Snapshot, StreamError, UpdateStream};

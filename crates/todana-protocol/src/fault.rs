@@ -10,6 +10,8 @@ pub enum Fault {
     UnknownCommand,
     /// A number or a key in the line is not one.
     BadLine,
+    /// The key is longer than keys may be.
+    KeyTooLong,
     /// The line passes every bound.
     LineTooLong,
     /// The data block does not end where the line said.
@@ -38,7 +40,9 @@ pub enum Fault {
     AuthFormat,
     /// Credentials that do not end in a line end.
     AuthTermination,
-    /// A command that an option has switched off, or words for the client.
+    /// A command that an option has switched off.
+    NotAllowed(&'static str),
+    /// Words for the client.
     Client(&'static str),
     /// A line of its own kind.
     Line(&'static str),
@@ -51,7 +55,7 @@ impl Fault {
     pub fn line(&self) -> Cow<'_, str> {
         let line = match self {
             Fault::UnknownCommand => "ERROR",
-            Fault::BadLine => "CLIENT_ERROR bad command line format",
+            Fault::BadLine | Fault::KeyTooLong => "CLIENT_ERROR bad command line format",
             Fault::LineTooLong => "CLIENT_ERROR line too long",
             Fault::BadDataChunk => "CLIENT_ERROR bad data chunk",
             Fault::BadExptime => "CLIENT_ERROR invalid exptime argument",
@@ -67,7 +71,9 @@ impl Fault {
             Fault::AuthFailed => "CLIENT_ERROR authentication failure",
             Fault::AuthFormat => "CLIENT_ERROR bad authentication token format",
             Fault::AuthTermination => "CLIENT_ERROR bad command line termination",
-            Fault::Client(text) => return Cow::Owned(format!("CLIENT_ERROR {text}")),
+            Fault::Client(text) | Fault::NotAllowed(text) => {
+                return Cow::Owned(format!("CLIENT_ERROR {text}"));
+            }
             Fault::Line(line) => line,
             Fault::Server(text) => return Cow::Owned(format!("SERVER_ERROR {text}")),
         };
@@ -83,7 +89,7 @@ impl Fault {
             | Fault::AuthFailed
             | Fault::AuthFormat
             | Fault::AuthTermination
-            | Fault::Client(_) => (0x0020, "Auth failure."),
+            | Fault::NotAllowed(_) => (0x0020, "Auth failure."),
             Fault::UnknownCommand | Fault::Inconsistent => (0x0081, "Unknown command"),
             Fault::OutOfMemory => (0x0082, "Out of memory allocating item"),
             Fault::Server(text) => (0x0084, text),

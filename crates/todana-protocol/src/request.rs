@@ -45,7 +45,7 @@ pub enum Request<'a> {
     Noop,
     /// Set how much is logged.
     Verbosity {
-        /// 0: warnings, 1: information, 2 and above: everything.
+        /// 0: what an operator needs, 1: connections too, 2 and above: everything.
         level: u32,
     },
     /// Close the connection.

@@ -10,6 +10,8 @@ use std::sync::atomic::AtomicU64;
 
 /// Buffers above this are given back when they are empty, so that idle connections cost little.
 const KEPT_LEN: usize = 4 * 1024;
+/// Sent bytes that are left in front of unsent ones before these are moved.
+const SENT_KEPT_LEN: usize = 64 * 1024;
 
 /// A session with its socket.
 pub(crate) struct Connection {
@@ -24,6 +26,9 @@ pub(crate) struct Connection {
     sent: usize,
     /// There may be something to read.
     pub(crate) readable: bool,
+    /// The system has told that the client's end is among what there is to read. That may come together
+    /// with the last bytes, and is told once: a short read does not mean that there is nothing left.
+    pub(crate) end_is_near: bool,
     /// The client will send no more.
     pub(crate) ended: bool,
     /// The socket is broken.
@@ -64,6 +69,7 @@ impl Connection {
             unsent: Vec::new(),
             sent: 0,
             readable: true,
+            end_is_near: false,
             ended: false,
             broken: false,
             listed: false,
@@ -88,8 +94,8 @@ impl Connection {
     /// Whether a turn could bring anything: input to read or to decode, or a listing to go on with.
     pub(crate) fn wants_turn(&self) -> bool {
         let input = self.readable || (self.pending.len() >= self.need.max(1) && self.need > 0);
-        let listing = self.session.replies.has_listing() && self.unsent_len() < OUTPUT_PAUSE_LEN;
-        (input && self.takes_input()) || listing
+        let replies = self.session.replies.has_more() && self.unsent_len() < OUTPUT_PAUSE_LEN;
+        (input && self.takes_input()) || replies
     }
 
     /// Reads once, into `buffer`.
@@ -104,7 +110,7 @@ impl Connection {
                 }
                 Ok(len) => {
                     // A short read has emptied the socket: the next edge tells of more.
-                    self.readable = len == buffer.len();
+                    self.readable = len == buffer.len() || self.end_is_near;
                     counters.bytes_read.add(len as u64);
                     return ReadOutcome::Bytes(len);
                 }
@@ -139,11 +145,14 @@ impl Connection {
     pub(crate) fn send(&mut self, bytes: &[u8], now_ms: u64, counters: &Counters) {
         if self.unsent_len() > 0 {
             self.unsent.extend_from_slice(bytes);
+            self.note_pause(counters);
             return;
         }
         let taken = self.write(bytes, now_ms, counters);
         if taken < bytes.len() && !self.broken {
             self.unsent.extend_from_slice(&bytes[taken..]);
+            // From here on it is the client's turn to read.
+            self.last_sent_ms = now_ms;
             self.note_pause(counters);
         }
     }
@@ -160,6 +169,10 @@ impl Connection {
             self.sent = 0;
             self.unsent.clear();
             self.unsent.shrink_to(KEPT_LEN);
+        } else if self.sent >= SENT_KEPT_LEN && self.sent >= self.unsent.len() / 2 {
+            // A client that always reads a little too slowly must not have all it ever read kept.
+            self.unsent.drain(..self.sent);
+            self.sent = 0;
         }
         if self.unsent_len() < OUTPUT_PAUSE_LEN {
             self.paused = false;

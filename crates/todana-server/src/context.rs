@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use todana_engine::{Engine, Listener, View};
+use todana_engine::{Engine, Listener, Statistics, View};
 use todana_io::{AdjustableClock, Clock};
 use todana_protocol::WatchKinds;
 use todana_record::Timestamp;
@@ -32,6 +32,7 @@ pub struct Context {
     pub(crate) watch: Arc<WatchHub>,
     pub(crate) workers: Vec<Arc<Counters>>,
     pub(crate) baseline: Mutex<Sums>,
+    pub(crate) engine_baseline: Mutex<Statistics>,
     pub(crate) started: Timestamp,
     pub(crate) verbosity: AtomicU64,
     pub(crate) on_verbosity: Option<OnVerbosity>,
@@ -68,6 +69,7 @@ impl Context {
             credentials,
             watch,
             baseline: Mutex::default(),
+            engine_baseline: Mutex::default(),
             started,
             on_verbosity,
             stop: Stop::default(),
@@ -95,6 +97,25 @@ impl Context {
     /// Starts counting anew.
     pub(crate) fn reset_statistics(&self) {
         *self.baseline.lock() = self.sums_ever();
+        *self.engine_baseline.lock() = self.engine.statistics(self.now());
+        self.connections.total.store(0, Ordering::Relaxed);
+        self.connections.rejected.store(0, Ordering::Relaxed);
+    }
+
+    /// The engine's figures, its counters since the last reset of statistics.
+    pub(crate) fn engine_statistics(&self) -> Statistics {
+        let mut now = self.engine.statistics(self.now());
+        let base = self.engine_baseline.lock();
+        now.records_stored -= base.records_stored;
+        now.evictions -= base.evictions;
+        now.evicted_unfetched -= base.evicted_unfetched;
+        now.evicted_active -= base.evicted_active;
+        now.expired -= base.expired;
+        now.expired_unfetched -= base.expired_unfetched;
+        now.out_of_memory -= base.out_of_memory;
+        now.records_moved -= base.records_moved;
+        now.segments_reclaimed -= base.segments_reclaimed;
+        now
     }
 
     /// Changes how much is logged.
@@ -141,6 +162,7 @@ impl Listener for TellEvictions {
 #[derive(Default)]
 pub(crate) struct Stop {
     state: AtomicU8,
+    failed: AtomicBool,
     wakes: Mutex<Vec<crate::watch::Wake>>,
 }
 
@@ -164,6 +186,16 @@ impl Stop {
             self.state.store(Stop::NOW, Ordering::Release);
         }
         self.wakes.lock().iter().for_each(|wake| wake());
+    }
+
+    /// Tells everybody to stop since a part of the server has failed.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.order(false);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_ordered(&self) -> bool {
@@ -256,7 +288,7 @@ impl Prefixes {
         let mut out = Vec::new();
         for (prefix, [gets, hits, sets, deletes]) in self.counts.lock().iter() {
             out.extend_from_slice(b"PREFIX ");
-            out.extend_from_slice(prefix);
+            crate::watch::push_key(prefix, &mut out);
             let counts = format!(" get {gets} hit {hits} set {sets} del {deletes}\r\n");
             out.extend_from_slice(counts.as_bytes());
         }

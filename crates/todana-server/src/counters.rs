@@ -110,6 +110,8 @@ counters! {
     output_paused,
     /// Connections dropped since their client did not read.
     output_dropped,
+    /// Keys beyond their bound.
+    keys_too_long,
     /// Lines beyond their bound.
     lines_too_long,
     /// System calls that read.

@@ -1,7 +1,7 @@
 //! Replies that are made piece by piece: listings of all records, and figures that take a scan.
 
 use crate::limits::LISTING_SLICE_LEN;
-use crate::watch::push_encoded;
+use crate::watch::{push_encoded, push_key};
 use std::collections::BTreeMap;
 use todana_engine::{Cursor, Engine, View};
 use todana_protocol::memcached::{Frame, encode, encode_dump_key};
@@ -69,7 +69,7 @@ fn line(kind: Dump, view: &View<'_>, now_s: u64, out: &mut Vec<u8>) {
         }
         Dump::Cache { .. } => {
             out.extend_from_slice(b"ITEM ");
-            out.extend_from_slice(view.key);
+            push_key(view.key, out);
             let value_len = view.value.len();
             out.extend_from_slice(format!(" [{value_len} b; {expiry_s} s]\r\n").as_bytes());
         }

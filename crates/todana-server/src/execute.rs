@@ -11,13 +11,13 @@ mod lookup;
 
 use crate::context::Context;
 use crate::counters::Counters;
-use crate::limits::{LOOKUPS_TOGETHER, OUTPUT_PAUSE_LEN, TURN_OUTPUT_LEN};
+use crate::limits::{GROUP_OUTPUT_LEN, LOOKUPS_TOGETHER, OUTPUT_PAUSE_LEN, TURN_OUTPUT_LEN};
 use crate::session::Session;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use todana_engine::{Level, Progress, ReadValue, Token, Value};
-use todana_protocol::memcached::{Form, Frame, Resume, Status, encode};
+use todana_protocol::memcached::{Form, Frame, Resume, Status, encode, udp};
 use todana_protocol::{Fault, Request, Response};
 use todana_record::{PartitionId, Position, Timestamp};
 
@@ -104,6 +104,12 @@ impl Executor {
             let consumed = finish_decoding(session, step.consumed, step.status, stopped);
             input.drain(..consumed);
             self.release(session, out);
+            if !session.stream && out.len() > self.datagram_output_len() {
+                // More than datagrams are good for: as if it had been lost.
+                out.clear();
+                input.clear();
+                return;
+            }
             if carried_out == 0 && consumed == 0 {
                 break;
             }
@@ -111,6 +117,12 @@ impl Executor {
         if session.closing {
             input.clear();
         }
+    }
+
+    /// Bytes of a response over UDP: a value of the largest size and some more.
+    fn datagram_output_len(&self) -> usize {
+        let value_len = usize::try_from(self.context.settings.value_len_max).unwrap_or(usize::MAX);
+        value_len.saturating_add(TURN_OUTPUT_LEN).min(udp::RESPONSE_LEN_MAX)
     }
 
     /// Moves queued answers that may leave now to `out`.
@@ -144,13 +156,16 @@ impl Executor {
                 }
                 continue;
             }
-            if self.turn_is_over(&members[number], frames, at, out.len()) {
+            let listed = members[number].session.replies.has_listing()
+                && at > members[number].frames.start
+                && frames[at - 1].end.is_some();
+            if listed || self.turn_is_over(&members[number], frames, at, out.len()) {
                 at = self.stop(&mut members[number], frames, at, None);
                 continue;
             }
             let end = match one_by_one {
                 Some(frame) if frame == at => at,
-                _ => self.lookups_from(frames, at),
+                _ => self.lookups_from(frames, at, members[number].frames.end),
             };
             if end > at {
                 (number, at, one_by_one) = self.look_up(frames, at..end, members, number, out);
@@ -161,15 +176,18 @@ impl Executor {
                 Flow::Done => at += 1,
                 Flow::Wait(token) => at = self.stop(member, frames, at, Some(token)),
             }
-            if member.session.closing {
+            if member.session.closing || member.session.is_watching() {
                 at = member.frames.end;
             }
         }
     }
 
     /// Ends of the look-ups that begin at a frame: those that need no update.
-    fn lookups_from(&self, frames: &[Frame<'_>], at: usize) -> usize {
-        let rest = frames[at..].iter().take(LOOKUPS_TOGETHER);
+    fn lookups_from(&self, frames: &[Frame<'_>], at: usize, member_end: usize) -> usize {
+        // Between two members the engine may have to be asked how safe the first one's answers are,
+        // which cannot be done in the middle of look-ups (C2).
+        let end = if self.lags { member_end } else { frames.len() };
+        let rest = frames[at..end].iter().take(LOOKUPS_TOGETHER);
         at + rest
             .take_while(|frame| match &frame.request {
                 Request::Get(get) => get.touch.is_none() && !get.peek,
@@ -186,9 +204,8 @@ impl Executor {
         at: usize,
         out_len: usize,
     ) -> bool {
-        at > member.frames.start
-            && out_len - member.out.start > TURN_OUTPUT_LEN
-            && frames[at - 1].end.is_some()
+        let enough = out_len - member.out.start > TURN_OUTPUT_LEN || out_len > GROUP_OUTPUT_LEN;
+        enough && at > member.frames.start && frames[at - 1].end.is_some()
     }
 
     /// Stops a member before a frame; gives the frame to go on with, which is another member's.

@@ -16,7 +16,7 @@ fn add(figures: &mut Figures, name: &str, value: impl ToString) {
 /// `stats`.
 pub(crate) fn general(context: &Context) -> Figures {
     let now = context.now();
-    let engine = context.engine.statistics(now);
+    let engine = context.engine_statistics();
     let sums = context.sums();
     let table = &context.connections;
     let (user, system) = cpu_seconds();
@@ -96,6 +96,7 @@ pub(crate) fn general(context: &Context) -> Figures {
     add(f, "output_paused", sums.output_paused);
     add(f, "output_dropped", sums.output_dropped);
     add(f, "lines_too_long", sums.lines_too_long);
+    add(f, "keys_too_long", sums.keys_too_long);
     add(f, "read_calls", sums.reads);
     add(f, "write_calls", sums.writes);
     add(f, "cycles", sums.cycles);

@@ -10,6 +10,8 @@ pub const GROUP_CONNECTIONS: usize = 64;
 pub const REQUESTS_PER_TURN: usize = 1_024;
 /// Bytes of replies to one connection after which its turn ends.
 pub const TURN_OUTPUT_LEN: usize = 1 << 20;
+/// Bytes of replies to all connections of a group after which each gets one more at most.
+pub const GROUP_OUTPUT_LEN: usize = 8 << 20;
 /// Unsent bytes to a connection above which nothing more is read from it: a client that does not read.
 pub const OUTPUT_PAUSE_LEN: usize = 256 * 1024;
 /// Unsent bytes to a watcher above which lines are left out.

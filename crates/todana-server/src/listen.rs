@@ -35,6 +35,9 @@ pub fn describe(address: &Address) -> String {
 
 fn failed(listen: &Listen, reason: io::Error) -> ListenError {
     let hint = match reason.kind() {
+        io::ErrorKind::AddrInUse if matches!(listen.address, Address::Unix(..)) => {
+            " (another server has it: choose another path with -s)"
+        }
         io::ErrorKind::AddrInUse => " (another process has it: choose another port with -p)",
         io::ErrorKind::PermissionDenied => " (ports below 1024 need root)",
         io::ErrorKind::AddrNotAvailable => " (no interface has this address)",
@@ -80,10 +83,13 @@ fn open_unix(path: &Path, mode: u32, settings: &Settings) -> io::Result<UnixList
         if !metadata.file_type().is_socket() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file is in the way"));
         }
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
+        match std::os::unix::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)?;
+            }
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) => return Err(error),
         }
-        std::fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -103,7 +109,6 @@ pub(crate) fn open_udp(listen: &Listen) -> Result<UdpSocket, ListenError> {
     };
     let open = || -> io::Result<UdpSocket> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
-        socket.set_reuse_address(true)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }

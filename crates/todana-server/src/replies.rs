@@ -30,6 +30,9 @@ pub struct Replies {
     slots: VecDeque<Slot>,
     queued_len: usize,
     next_id: u64,
+    listings: usize,
+    /// The last release ended since there was enough, not since something has to be waited for.
+    more: bool,
 }
 
 impl Replies {
@@ -44,9 +47,14 @@ impl Replies {
         self.queued_len
     }
 
-    /// Whether there is a listing that can go on.
+    /// Whether another release would bring something at once.
+    pub(crate) fn has_more(&self) -> bool {
+        self.more || matches!(self.slots.front(), Some(Slot::Listing(_)))
+    }
+
+    /// Whether a listing is queued: one at a time is enough for a connection.
     pub(crate) fn has_listing(&self) -> bool {
-        matches!(self.slots.front(), Some(Slot::Listing(_)))
+        self.listings > 0
     }
 
     /// Queues bytes that may leave once the positions are safe.
@@ -63,6 +71,7 @@ impl Replies {
 
     /// Queues a listing.
     pub(crate) fn push_listing(&mut self, listing: Box<dyn Listing>) {
+        self.listings += 1;
         self.slots.push_back(Slot::Listing(listing));
     }
 
@@ -90,7 +99,12 @@ impl Replies {
         out: &mut Vec<u8>,
         len_max: usize,
     ) {
-        while out.len() < len_max {
+        self.more = false;
+        loop {
+            if out.len() >= len_max {
+                self.more = !self.slots.is_empty();
+                return;
+            }
             match self.slots.front_mut() {
                 Some(Slot::Bytes(bytes, until)) => {
                     until.retain(|(partition, position)| {
@@ -108,6 +122,7 @@ impl Replies {
                         // One slice a turn: others want the worker too.
                         return;
                     }
+                    self.listings -= 1;
                     self.slots.pop_front();
                 }
                 Some(Slot::Empty(_)) | None => return,

@@ -3,7 +3,7 @@
 use crate::auth::{Credentials, CredentialsError};
 use crate::context::{Context, OnVerbosity};
 use crate::jobs;
-use crate::limits::{ACCEPTS_PER_TURN, THREADS_MAX};
+use crate::limits::ACCEPTS_PER_TURN;
 use crate::listen::{self, ListenError, Listener, Stream};
 use crate::settings::{Address, Settings};
 use crate::udp::Datagrams;
@@ -21,8 +21,10 @@ use todana_protocol::memcached::Protocol;
 const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const LISTENERS: usize = 2;
-/// Files that the server needs beside connections.
+/// Files that the server needs beside connections and threads.
 const FILES_RESERVED: u64 = 64;
+/// Files of a worker: its poll and its waker.
+const FILES_PER_THREAD: u64 = 2;
 /// Milliseconds between looks whether connections may be accepted again.
 const RETRY_MS: u64 = 10;
 
@@ -59,6 +61,9 @@ pub enum ServerError {
         /// What it may be.
         allowed: String,
     },
+    /// A part of the server failed; the log says which.
+    #[error("a part of the server failed and it stopped: see the log, and please report it")]
+    Failed,
     /// The operating system failed.
     #[error("cannot {what}: {reason}")]
     System {
@@ -99,8 +104,8 @@ impl Server {
         engine: Arc<dyn Engine>,
         on_verbosity: Option<OnVerbosity>,
     ) -> Result<Server, ServerError> {
-        check(&settings)?;
-        raise_file_limit(settings.connections_max)?;
+        settings.check()?;
+        raise_file_limit(settings.connections_max, settings.threads)?;
         let credentials = settings.auth_file.as_deref().map(Credentials::read).transpose()?;
         let test_clock = settings.test_clock.then(|| Arc::new(AdjustableClock::new()));
 
@@ -202,25 +207,25 @@ impl Server {
             let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err();
             if failed {
                 tracing::error!("a thread of the server failed: stopping");
-                context.stop.order(false);
+                context.stop.fail();
             }
         });
         self.threads.push(thread.map_err(system("start a thread"))?);
         Ok(())
     }
 
-    /// Has SIGTERM and SIGINT stop the server, SIGUSR1 gracefully.
+    /// Has SIGTERM, SIGINT and SIGHUP stop the server, SIGUSR1 gracefully.
     ///
     /// # Errors
     /// What the operating system says.
     pub fn hear_signals(&mut self) -> Result<(), ServerError> {
-        use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
         let pair = || -> io::Result<_> {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             ours.set_nonblocking(true)?;
             let graceful = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(SIGUSR1, graceful.clone())?;
-            for signal in [SIGTERM, SIGINT, SIGUSR1] {
+            for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
                 signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
             }
             Ok((mio::net::UnixStream::from_std(ours), graceful))
@@ -268,7 +273,7 @@ impl Server {
             pending.retain(|&at| self.accept(at));
         }
         // Dropping it waits for its threads.
-        Ok(())
+        if self.context.stop.has_failed() { Err(ServerError::Failed) } else { Ok(()) }
     }
 
     fn signal(&mut self) {
@@ -313,11 +318,18 @@ impl Server {
             let (mut stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) =>
+                {
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     // Out of files or memory: others may close.
-                    return !matches!(error.kind(), io::ErrorKind::ConnectionAborted);
+                    return true;
                 }
             };
             if full {
@@ -350,8 +362,9 @@ impl Server {
     fn finish(&mut self) {
         for (listener, ..) in self.listeners.drain(..) {
             if let Listener::Unix(unix, path) = listener {
-                drop(unix);
+                // While it is still ours: a successor may bind the path as soon as it is gone.
                 listen::remove_socket(&path);
+                drop(unix);
             }
         }
         if self.threads.is_empty() {
@@ -366,7 +379,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.context.stop.order(false);
+        if !self.context.stop.is_ordered() {
+            self.context.stop.order(false);
+        }
         self.finish();
     }
 }
@@ -385,38 +400,10 @@ fn describe_udp(socket: &mio::net::UdpSocket) -> String {
     socket.local_addr().map_or("udp:?".into(), |address| format!("udp:{address}"))
 }
 
-fn check(settings: &Settings) -> Result<(), ServerError> {
-    let wrong = |name, value: String, allowed: &str| {
-        Err(ServerError::Setting { name, value, allowed: allowed.into() })
-    };
-    if settings.listen.is_empty() {
-        return wrong("listen", "nothing".into(), "at least one address");
-    }
-    if !(1..=THREADS_MAX).contains(&settings.threads) {
-        return wrong("threads", settings.threads.to_string(), "1 to 256");
-    }
-    if settings.connections_max == 0 {
-        return wrong("connections", "0".into(), "at least 1");
-    }
-    if settings.requests_per_turn == 0 {
-        return wrong("requests per event", "0".into(), "at least 1");
-    }
-    let udp = settings.listen.iter().any(|one| matches!(one.address, Address::Udp(_)));
-    if udp && settings.auth_file.is_some() {
-        let allowed = "datagrams cannot say who sent them: switch one of the two off";
-        return wrong("udp with authentication", "on".into(), allowed);
-    }
-    if settings.sasl && settings.auth_file.is_none() {
-        let allowed = "SASL needs a file of user:password lines (-Y FILE)";
-        return wrong("sasl", "on".into(), allowed);
-    }
-    Ok(())
-}
-
 /// Makes sure that there are files enough for all connections.
-fn raise_file_limit(connections_max: usize) -> Result<(), ServerError> {
+fn raise_file_limit(connections_max: usize, threads: usize) -> Result<(), ServerError> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let wanted = connections_max as u64 + FILES_RESERVED;
+    let wanted = connections_max as u64 + FILES_PER_THREAD * threads as u64 + FILES_RESERVED;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
         .map_err(|error| system("read the limit of open files")(error.into()))?;
     if soft >= wanted {

@@ -83,7 +83,10 @@ impl Session {
 
     /// Whether the next request may be decoded now.
     pub fn takes_input(&self) -> bool {
-        !self.closing && self.blocked.is_none() && self.replies.queued_len() < OUTPUT_PAUSE_LEN
+        !self.closing
+            && self.blocked.is_none()
+            && !self.replies.has_listing()
+            && self.replies.queued_len() < OUTPUT_PAUSE_LEN
     }
 
     /// Whether the session is over as soon as its replies are out.

@@ -1,5 +1,7 @@
 //! What a server is told when it starts.
 
+use crate::limits::THREADS_MAX;
+use crate::server::ServerError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use todana_engine::Level;
@@ -97,5 +99,40 @@ impl Default for Settings {
             verbosity: 0,
             acknowledge: Level::Durable,
         }
+    }
+}
+
+impl Settings {
+    /// Looks for settings that are out of bounds or contradict each other.
+    ///
+    /// # Errors
+    /// [`ServerError::Setting`], with what is allowed.
+    pub fn check(&self) -> Result<(), ServerError> {
+        let settings = self;
+        let wrong = |name, value: String, allowed: &str| {
+            Err(ServerError::Setting { name, value, allowed: allowed.into() })
+        };
+        if settings.listen.is_empty() {
+            return wrong("listen", "nothing".into(), "at least one address");
+        }
+        if !(1..=THREADS_MAX).contains(&settings.threads) {
+            return wrong("threads", settings.threads.to_string(), "1 to 256");
+        }
+        if settings.connections_max == 0 {
+            return wrong("connections", "0".into(), "at least 1");
+        }
+        if settings.requests_per_turn == 0 {
+            return wrong("requests per event", "0".into(), "at least 1");
+        }
+        let udp = settings.listen.iter().any(|one| matches!(one.address, Address::Udp(_)));
+        if udp && settings.auth_file.is_some() {
+            let allowed = "datagrams cannot say who sent them: switch one of the two off";
+            return wrong("udp with authentication", "on".into(), allowed);
+        }
+        if settings.sasl && settings.auth_file.is_none() {
+            let allowed = "SASL needs a file of user:password lines (-Y FILE)";
+            return wrong("sasl", "on".into(), allowed);
+        }
+        Ok(())
     }
 }

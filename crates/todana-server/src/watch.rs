@@ -113,6 +113,15 @@ pub(crate) fn push_encoded(key: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a key as it is, unless it would break the line that it stands in.
+pub(crate) fn push_key(key: &[u8], out: &mut Vec<u8>) {
+    if key.iter().all(|&byte| byte > b' ' && byte != 0x7f) {
+        out.extend_from_slice(key);
+    } else {
+        push_encoded(key, out);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,8 @@ const DATAGRAMS: usize = 1;
 const CONNECTIONS: usize = 1 << 16;
 /// Milliseconds between looks at connections that are idle or stalled.
 const HOUSEKEEPING_MS: u64 = 1_000;
+/// Milliseconds between looks whether all connections of a stopping server have ended.
+const STOPPING_WAIT_MS: u64 = 50;
 const EVENTS_PER_WAIT: usize = 1_024;
 
 /// A connection that was just accepted.
@@ -167,11 +169,17 @@ impl Worker {
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
         loop {
             let busy = !self.ready.is_empty() || self.datagrams.iter().any(|d| d.readable);
-            let wait_ms = if busy { 0 } else { HOUSEKEEPING_MS };
+            let wait_ms = match (busy, self.stop_by_ms) {
+                (true, _) => 0,
+                (false, Some(_)) => STOPPING_WAIT_MS,
+                (false, None) => HOUSEKEEPING_MS,
+            };
             if let Err(error) = self.poll.poll(&mut events, Some(Duration::from_millis(wait_ms)))
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(%error, "a worker cannot wait for its sockets");
+                tracing::error!(%error, "a worker cannot wait for its sockets: stopping");
+                self.context.stop.fail();
+                self.close_all();
                 return;
             }
             self.executor.tick();
@@ -210,6 +218,7 @@ impl Worker {
         let Some(Some(connection)) = self.connections.get_mut(number) else { return };
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             connection.readable = true;
+            connection.end_is_near |= event.is_read_closed() || event.is_error();
         }
         if event.is_writable() {
             connection.flush(self.now_ms, &self.executor.counters);
@@ -292,7 +301,7 @@ impl Worker {
         }
         self.context.connections.infos.lock().insert(id, info);
         self.executor.counters.connections.add(1);
-        self.tell_connection(&connection, "conn_new", "");
+        self.tell_connection(&connection, "conn_new", None);
         tracing::debug!(peer = connection.peer, id, "connection");
         self.connections[number] = Some(connection);
         if self.stop_by_ms.is_none() {
@@ -300,13 +309,14 @@ impl Worker {
         }
     }
 
-    fn tell_connection(&self, connection: &Connection, kind: &str, reason: &str) {
+    fn tell_connection(&self, connection: &Connection, kind: &str, reason: Option<&str>) {
         if !self.context.watch.wants(WatchKinds::CONNECTIONS) {
             return;
         }
         let (transport, address) = connection.peer.split_once(':').unwrap_or_default();
         let (ip, port) = address.rsplit_once(':').unwrap_or(("-", "0"));
         let id = connection.session.id;
+        let reason = reason.map_or(String::new(), |reason| format!(" reason={reason}"));
         let wall_ms = self.context.clock.wall_ms();
         self.context.watch.tell(WatchKinds::CONNECTIONS, wall_ms, |out| {
             let line =
@@ -416,7 +426,9 @@ impl Worker {
             }
             return Input::Shared(0..0);
         }
-        if !reads || !connection.takes_input() {
+        // What is pending is decoded before more is read: a client cannot pile up input.
+        let enough = connection.need > 0 && connection.pending.len() >= connection.need;
+        if !reads || !connection.takes_input() || enough {
             return Input::Own(std::mem::take(&mut connection.pending));
         }
         if !connection.pending.is_empty() {
@@ -438,6 +450,11 @@ impl Worker {
 
     /// Keeps what was not consumed with the connection.
     fn keep_rest(&self, connection: &mut Connection, input: Input, consumed: usize, need: usize) {
+        if connection.session.is_watching() {
+            connection.pending = Vec::new();
+            connection.need = 0;
+            return;
+        }
         match input {
             Input::Shared(range) => {
                 let rest = &self.shared[range][..];
@@ -472,7 +489,7 @@ impl Worker {
         connection.take_watched();
         connection.flush(self.now_ms, counters);
         if connection.is_over() {
-            self.close(number, *connection, " reason=normal");
+            self.close(number, *connection, "normal");
             return;
         }
         let again = connection.wants_turn() && !self.is_stopping();
@@ -491,7 +508,7 @@ impl Worker {
         if let Some(watcher) = connection.session.watcher.take() {
             self.context.watch.leave(&watcher);
         }
-        self.tell_connection(&connection, "conn_close", reason);
+        self.tell_connection(&connection, "conn_close", Some(reason));
         self.context.connections.infos.lock().remove(&connection.session.id);
         self.context.connections.open.fetch_sub(1, Ordering::Release);
         self.executor.counters.connections.subtract(1);
@@ -512,10 +529,10 @@ impl Worker {
             let idle = idle_ms > 0 && quiet_ms > idle_ms && !connection.session.is_watching();
             let reason = if stalled {
                 self.executor.counters.output_dropped.add(1);
-                " reason=error"
+                "error"
             } else if idle {
                 self.executor.counters.idle_kicks.add(1);
-                " reason=idle_timeout"
+                "idle_timeout"
             } else {
                 continue;
             };
@@ -537,7 +554,7 @@ impl Worker {
             let answered = connection.unsent_len() == 0 && connection.session.replies.is_empty();
             connection.session.closing |= !graceful;
             if answered && (!graceful || connection.pending.is_empty()) {
-                self.close(number, *connection, " reason=shutdown");
+                self.close(number, *connection, "shutdown");
             } else {
                 self.connections[number] = Some(connection);
             }
@@ -547,7 +564,7 @@ impl Worker {
     fn close_all(&mut self) {
         for number in 0..self.connections.len() {
             if let Some(connection) = self.connections[number].take() {
-                self.close(number, *connection, " reason=shutdown");
+                self.close(number, *connection, "shutdown");
             }
         }
     }

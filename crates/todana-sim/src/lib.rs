@@ -12,7 +12,8 @@
 //! clock.advance_ms(500);
 //! assert_eq!(clock.wall_ms(), 1_500);
 //!
-//! let pieces: Vec<&[u8]> = Delivery::new(7).cut(b"get a\r\nget b\r\n").collect();
+//! let mut delivery = Delivery::new(7);
+//! let pieces: Vec<&[u8]> = delivery.cut(b"get a\r\nget b\r\n").collect();
 //! assert_eq!(pieces.concat(), b"get a\r\nget b\r\n");
 //! ```
 #![forbid(unsafe_code)]

@@ -6,7 +6,7 @@ use crate::operation::{
 use std::sync::Arc;
 use std::time::Duration;
 use todana_cache::{Cache, CacheOptions};
-use todana_engine::{Engine, Found, Mutation, Progress};
+use todana_engine::{Engine, Found, Look, Mutation, Progress};
 use todana_io::{Clock, SystemClock};
 use todana_record::{Expiry, Meta, Timestamp};
 
@@ -78,7 +78,7 @@ impl Store {
     /// What the engine meets.
     pub fn get(&self, key: &[u8]) -> Result<Option<Record>, Error> {
         let mut result = Ok(None);
-        self.engine.get(key, self.now(), false, &mut |found| {
+        self.engine.get(key, self.now(), &mut |found| {
             result = match found {
                 Found::Record(view) => match view.value.as_bytes() {
                     Some(value) => Ok(Some(Record { value: value.to_vec(), meta: view.meta })),
@@ -87,6 +87,7 @@ impl Store {
                 Found::Absent(_) => Ok(None),
                 Found::Pending(_) => Err(Error::WouldWait),
             };
+            Look::Fetched
         });
         result
     }

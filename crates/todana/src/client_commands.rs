@@ -482,7 +482,7 @@ impl StatsArgs {
 #[command(after_help = format!("\
 Ends when the server closes the connection, or when nobody reads the output any more.
 
-Kinds: fetchers, mutations, evictions, connevents, deletions, proxyevents, as far as the server
+Kinds: fetchers, mutations, evictions, connevents, deletions, as far as the server
 knows them.
 
 Examples:

@@ -275,7 +275,7 @@ impl Config {
         for (number, one) in self.listen.iter().enumerate() {
             listen.extend(one.resolve(&format!("listen[{number}]"), &store.name)?);
         }
-        Ok(Settings {
+        let settings = Settings {
             listen,
             threads: self.threads,
             connections_max: self.connections,
@@ -297,7 +297,9 @@ impl Config {
             prefix_delimiter: delimiter,
             verbosity: self.log.verbosity,
             ..Settings::default()
-        })
+        };
+        settings.check().map_err(|error| wrong("configuration", error.to_string()))?;
+        Ok(settings)
     }
 }
 

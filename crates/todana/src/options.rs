@@ -43,7 +43,13 @@ pub(crate) struct ServeArgs {
     )]
     unix_socket: Option<PathBuf>,
     /// Permissions of the Unix socket, octal [default: 700]
-    #[arg(short = 'a', long, value_name = "MASK", help_heading = "Network")]
+    #[arg(
+        short = 'a',
+        long,
+        value_name = "MASK",
+        env = "TODANA_UNIX_MASK",
+        help_heading = "Network"
+    )]
     unix_mask: Option<String>,
     /// Addresses to listen on, HOST or HOST:PORT, by commas or repeated [default: 127.0.0.1]
     #[arg(
@@ -56,26 +62,44 @@ pub(crate) struct ServeArgs {
     )]
     listen: Vec<String>,
     /// Connections that may wait to be accepted [default: 1024]
-    #[arg(short = 'b', long, value_name = "N", help_heading = "Network")]
+    #[arg(
+        short = 'b',
+        long,
+        value_name = "N",
+        env = "TODANA_LISTEN_BACKLOG",
+        help_heading = "Network"
+    )]
     listen_backlog: Option<u32>,
     /// Protocol: auto, ascii or binary [default: auto]
-    #[arg(short = 'B', long, value_name = "NAME", help_heading = "Network")]
+    #[arg(
+        short = 'B',
+        long,
+        value_name = "NAME",
+        env = "TODANA_PROTOCOL",
+        help_heading = "Network"
+    )]
     protocol: Option<ProtocolName>,
     /// Connections at a time [default: 1024]
     #[arg(short, long, value_name = "N", env = "TODANA_CONN_LIMIT", help_heading = "Network")]
     conn_limit: Option<usize>,
     /// Requests of a connection before others have their turn [default: 1024]
-    #[arg(short = 'R', long, value_name = "N", help_heading = "Network")]
+    #[arg(
+        short = 'R',
+        long,
+        value_name = "N",
+        env = "TODANA_MAX_REQS_PER_EVENT",
+        help_heading = "Network"
+    )]
     max_reqs_per_event: Option<usize>,
     /// Seconds until an idle connection is closed, 0: never [default: 0]
-    #[arg(long, value_name = "SECONDS", help_heading = "Network")]
+    #[arg(long, value_name = "SECONDS", env = "TODANA_IDLE_TIMEOUT", help_heading = "Network")]
     idle_timeout: Option<u64>,
 
     /// Memory for records and index, in MiB or with a unit [default: 64]
     #[arg(short, long, value_name = "SIZE", env = "TODANA_MEMORY_LIMIT", help_heading = "Memory")]
     memory_limit: Option<String>,
     /// Refuse writes when memory is full, instead of removing old records
-    #[arg(short = 'M', long, help_heading = "Memory")]
+    #[arg(short = 'M', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_DISABLE_EVICTIONS", help_heading = "Memory")]
     disable_evictions: bool,
     /// Largest value, 1k to 1024m [default: 1m]
     #[arg(
@@ -87,10 +111,10 @@ pub(crate) struct ServeArgs {
     )]
     max_item_size: Option<String>,
     /// Keep no versions for compare-and-swap
-    #[arg(short = 'C', long, help_heading = "Memory")]
+    #[arg(short = 'C', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_DISABLE_CAS", help_heading = "Memory")]
     disable_cas: bool,
     /// Lock all memory, so that none is swapped out
-    #[arg(short = 'k', long, help_heading = "Memory")]
+    #[arg(short = 'k', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_LOCK_MEMORY", help_heading = "Memory")]
     lock_memory: bool,
 
     /// Ask clients for a user and a password: lines user:password
@@ -103,19 +127,19 @@ pub(crate) struct ServeArgs {
     )]
     auth_file: Option<PathBuf>,
     /// Ask for them by SASL, in the binary protocol (needs -Y)
-    #[arg(short = 'S', long, help_heading = "Safety")]
+    #[arg(short = 'S', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_ENABLE_SASL", help_heading = "Safety")]
     enable_sasl: bool,
     /// Let clients stop the server
-    #[arg(short = 'A', long, help_heading = "Safety")]
+    #[arg(short = 'A', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_ENABLE_SHUTDOWN", help_heading = "Safety")]
     enable_shutdown: bool,
     /// Refuse flush_all
-    #[arg(short = 'F', long, help_heading = "Safety")]
+    #[arg(short = 'F', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_DISABLE_FLUSH_ALL", help_heading = "Safety")]
     disable_flush_all: bool,
     /// Refuse listings of records
-    #[arg(short = 'X', long, help_heading = "Safety")]
+    #[arg(short = 'X', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_DISABLE_DUMPING", help_heading = "Safety")]
     disable_dumping: bool,
     /// Refuse watch
-    #[arg(short = 'W', long, help_heading = "Safety")]
+    #[arg(short = 'W', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_DISABLE_WATCH", help_heading = "Safety")]
     disable_watch: bool,
     /// Run as this user, when started as root
     #[arg(short, long, value_name = "USER", env = "TODANA_USER", help_heading = "Safety")]
@@ -128,10 +152,16 @@ pub(crate) struct ServeArgs {
     #[arg(short, long, help_heading = "Process")]
     pub(crate) daemon: bool,
     /// Write the process id to this file
-    #[arg(short = 'P', long, value_name = "FILE", help_heading = "Process")]
+    #[arg(
+        short = 'P',
+        long,
+        value_name = "FILE",
+        env = "TODANA_PIDFILE",
+        help_heading = "Process"
+    )]
     pidfile: Option<PathBuf>,
     /// Let a crash write a core file
-    #[arg(short = 'r', long, help_heading = "Process")]
+    #[arg(short = 'r', long, value_parser = clap::builder::FalseyValueParser::new(), env = "TODANA_ENABLE_COREDUMPS", help_heading = "Process")]
     enable_coredumps: bool,
     /// Log more; twice: everything
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Process")]
@@ -144,7 +174,13 @@ pub(crate) struct ServeArgs {
     test_clock: bool,
 
     /// Character that ends a key's prefix, for stats detail [default: :]
-    #[arg(short = 'D', long, value_name = "CHAR", help_heading = "Compatibility")]
+    #[arg(
+        short = 'D',
+        long,
+        value_name = "CHAR",
+        env = "TODANA_DELIMITER",
+        help_heading = "Compatibility"
+    )]
     delimiter: Option<String>,
     /// Accepted, without effect: there are no slabs here
     #[arg(short = 'f', long, value_name = "FACTOR", help_heading = "Compatibility")]
@@ -161,6 +197,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "OPTIONS",
         value_delimiter = ',',
+        env = "TODANA_EXTENDED",
         help_heading = "Compatibility"
     )]
     extended: Vec<String>,

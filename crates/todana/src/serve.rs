@@ -1,6 +1,6 @@
 //! `todana serve`: assembly of a server, and what is done to its process.
 
-use crate::config::Config;
+use crate::config::{Config, Transport};
 use crate::options::{ProcessOptions, ServeArgs};
 use std::io::{Read, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -55,7 +55,7 @@ fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
     let mut server = Server::start(settings, Arc::new(cache), Some(on_verbosity))?;
     server.hear_signals()?;
     if let Some(user) = &config.user {
-        change_user(user)?;
+        change_user(user, &config)?;
     } else if nix::unistd::geteuid().is_root() {
         tracing::warn!("running as root: -u USER gives that up once the ports are open");
     }
@@ -141,9 +141,9 @@ fn prepare(process: &ProcessOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives up root.
-fn change_user(name: &str) -> Result<(), Failure> {
-    use nix::unistd::{Uid, User, geteuid};
+/// Gives up root; Unix sockets become the user's.
+fn change_user(name: &str, config: &Config) -> Result<(), Failure> {
+    use nix::unistd::{Uid, User, chown, geteuid};
     if !geteuid().is_root() {
         tracing::debug!(user = name, "not root: -u has no effect");
         return Ok(());
@@ -151,6 +151,10 @@ fn change_user(name: &str) -> Result<(), Failure> {
     let user = User::from_name(name)?.ok_or_else(|| format!("there is no user {name:?} (-u)"))?;
     if user.uid == Uid::from_raw(0) {
         return Ok(());
+    }
+    for listen in config.listen.iter().filter(|one| one.transport == Transport::Unix) {
+        chown(listen.address.as_str(), Some(user.uid), Some(user.gid))
+            .map_err(|error| format!("cannot give {} to {name:?}: {error}", listen.address))?;
     }
     let c_name = std::ffi::CString::new(name)?;
     nix::unistd::initgroups(&c_name, user.gid)?;

@@ -36,10 +36,11 @@ fn set(cache: &Cache, key: &str, value: &[u8], now: Timestamp) -> Result<u64, Er
 
 fn get(cache: &Cache, key: &str, now: Timestamp) -> Option<(Vec<u8>, u64)> {
     let mut result = None;
-    cache.get(key.as_bytes(), now, false, &mut |found| {
+    cache.get(key.as_bytes(), now, &mut |found| {
         if let Found::Record(view) = found {
             result = Some((view.value.as_bytes().unwrap().to_vec(), view.meta.version));
         }
+        Look::Fetched
     });
     result
 }
@@ -165,7 +166,10 @@ fn versions_of_a_key_rise_whatever_the_size_of_its_values() {
         let version = set(&cache, "key", &value, now).unwrap();
         assert!(version > last, "round {round}: {version} after {last}");
         assert_eq!(get(&cache, "key", now).unwrap().1, version);
-        last = version;
+        let touch = Touch { version: Some(NewVersion::Next), ..Touch::default() };
+        cache.update(b"key", now, &mut Retouch(touch)).unwrap();
+        last = get(&cache, "key", now).unwrap().1;
+        assert!(last > version, "round {round}: {last} after {version}");
     }
 }
 

@@ -170,14 +170,15 @@ fn get_many_answers_in_order(engine: &dyn Engine) {
     let keys: Vec<[u8; 4]> = (0..500u32).map(u32::to_le_bytes).collect();
     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).chain([&keys[0][..]]).collect();
     let mut next = 0;
-    engine.get_many(&keys, now, false, &mut |at, found| {
+    engine.get_many(&keys, now, &mut |at, found| {
         assert_eq!(at, next, "out of order");
         next += 1;
         let even = (at % 2 == 0 && at < 500) || at == 500;
         assert_eq!(matches!(found, crate::Found::Record(_)), even, "key {at}");
+        crate::Look::Fetched
     });
     assert_eq!(next, 501);
-    engine.get_many(&[], now, false, &mut |_, _| panic!("nothing was asked"));
+    engine.get_many(&[], now, &mut |_, _| panic!("nothing was asked"));
 }
 
 /// Moves an amount between two counters, or does nothing when there is too little.
@@ -303,10 +304,11 @@ fn accesses_are_remembered_unless_peeked(engine: &dyn Engine) {
     update(engine, b"key", now, Wish::put(b"v"));
     let look = |at, peek| {
         let mut access = None;
-        engine.get(b"key", at, peek, &mut |found| {
+        engine.get(b"key", at, &mut |found| {
             if let crate::Found::Record(view) = found {
                 access = Some(view.access);
             }
+            if peek { crate::Look::Peeked } else { crate::Look::Fetched }
         });
         access.expect("stored")
     };

@@ -2,7 +2,7 @@
 
 use super::basics::Transfer;
 use super::{Make, Wish, get, scan_all, start, update};
-use crate::{Edit, Engine, Found, Mutation, Payload, Put, Staged, View};
+use crate::{Edit, Engine, Found, Look, Mutation, Payload, Put, Staged, View};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -64,12 +64,13 @@ fn values_are_never_torn(engine: &dyn Engine) {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     let keys: [&[u8]; 3] = [b"a", b"b", b"c"];
-                    engine.get_many(&keys, now, false, &mut |_, found| {
-                        let Found::Record(view) = found else { return };
+                    engine.get_many(&keys, now, &mut |_, found| {
+                        let Found::Record(view) = found else { return Look::Fetched };
                         let value = view.value.as_bytes().expect("in one piece");
                         assert!(value.iter().all(|byte| byte == &value[0]), "torn");
                         assert_eq!(view.meta.flags as usize, value.len(), "meta of another value");
                         gets.fetch_add(1, Ordering::Relaxed);
+                        Look::Fetched
                     });
                 }
             });

@@ -4,7 +4,7 @@
 
 use crate::{
     Absence, Access, Applied, Cursor, Edit, Effect, Engine, Error, Found, JobProgress, Level,
-    Limits, Listener, Mutation, NewVersion, Payload, Progress, Put, Snapshot, Statistics,
+    Limits, Listener, Look, Mutation, NewVersion, Payload, Progress, Put, Snapshot, Statistics,
     StoreClock, StreamError, Token, Touch, UnitMutation, UpdateStream, Value, View,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -226,8 +226,7 @@ impl Engine for MapEngine {
         &self,
         keys: &[&[u8]],
         now: Timestamp,
-        peek: bool,
-        visit: &mut dyn FnMut(usize, Found<'_>),
+        visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     ) {
         let mut state = self.state(now);
         for (at, key) in keys.iter().enumerate() {
@@ -240,12 +239,14 @@ impl Engine for MapEngine {
                     visit(at, Found::Absent(Absence::Expired));
                 }
                 Some(record) => {
-                    visit(at, Found::Record(view(key, record, now)));
-                    if !peek {
+                    let look = visit(at, Found::Record(view(key, record, now)));
+                    if look == Look::Fetched {
                         (record.hit, record.accessed) = (true, now);
                     }
                 }
-                None => visit(at, Found::Absent(Absence::Unknown)),
+                None => {
+                    visit(at, Found::Absent(Absence::Unknown));
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ mod tokens;
 pub(super) use encode::encode;
 pub(super) use keys::{ManyKeys, decode_many_keys};
 pub(super) use lines::decode;
-pub(super) use tokens::{Tokens, checked_key};
+pub(super) use tokens::{Tokens, checked_key, key_fault};
 
 /// How a classic command is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,6 +26,7 @@ impl Executor {
             Request::Version => encode(frame, &Response::Version(VERSION), out),
             Request::Refused(fault) => {
                 self.counters.lines_too_long.add(u64::from(*fault == Fault::LineTooLong));
+                self.counters.keys_too_long.add(u64::from(*fault == Fault::KeyTooLong));
                 self.counters.store_too_large.add(u64::from(*fault == Fault::TooLarge));
                 refuse(frame, fault, out);
             }
@@ -89,7 +90,7 @@ impl Executor {
     fn flush(&mut self, frame: &Frame<'_>, after: Lifetime, out: &mut Vec<u8>) {
         self.counters.cmd_flush.add(1);
         if !self.context.settings.flush_enabled {
-            refuse(frame, &Fault::Client("flush_all not allowed"), out);
+            refuse(frame, &Fault::NotAllowed("flush_all not allowed"), out);
             return;
         }
         let due = match after {
@@ -132,7 +133,7 @@ impl Executor {
     fn dump(&mut self, frame: &Frame<'_>, dump: Dump, member: &mut Member<'_>, out: &mut Vec<u8>) {
         if !self.context.settings.dump_enabled {
             let fault = match dump {
-                Dump::Cache { .. } => Fault::Client("stats cachedump not allowed"),
+                Dump::Cache { .. } => Fault::NotAllowed("stats cachedump not allowed"),
                 Dump::Metadata | Dump::Commands => Fault::Line("ERROR metadump not allowed"),
             };
             refuse(frame, &fault, out);
@@ -152,12 +153,16 @@ impl Executor {
         out: &mut Vec<u8>,
     ) {
         if !self.context.settings.watch_enabled {
-            refuse(frame, &Fault::Client("watch commands not allowed"), out);
+            refuse(frame, &Fault::NotAllowed("watch commands not allowed"), out);
             return;
         }
         if !member.session.stream {
             refuse(frame, &Fault::Client("watching needs a connection"), out);
             return;
+        }
+        // A connection watches once: what it asks for last.
+        if let Some(watcher) = member.session.watcher.take() {
+            self.context.watch.leave(&watcher);
         }
         match self.context.watch.join(kinds, member.session.wake.clone()) {
             Some(watcher) => {
@@ -297,7 +302,7 @@ impl Executor {
             [b"cachedump", ..]
                 if matches!(frame.form, Form::Text(_)) && !context.settings.dump_enabled =>
             {
-                return refuse(frame, &Fault::Client("stats cachedump not allowed"), out);
+                return refuse(frame, &Fault::NotAllowed("stats cachedump not allowed"), out);
             }
             [b"cachedump", class, limit] if matches!(frame.form, Form::Text(_)) => {
                 let (Some(class), Some(limit)) = (parse_unsigned(class), parse_unsigned(limit))

@@ -115,7 +115,8 @@ impl Executor {
             encode(frame, &Response::NotStored, out);
             return Flow::Done;
         }
-        if put.mode == Mode::Set && matches!(error, Error::OutOfMemory { .. }) {
+        let refused = matches!(error, Error::OutOfMemory { .. } | Error::ValueTooLarge { .. });
+        if put.mode == Mode::Set && put.compare.is_none() && refused {
             // As memcached: the old value must not be taken for the one that was refused.
             self.discard(&put.key, member);
         }

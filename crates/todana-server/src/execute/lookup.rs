@@ -4,7 +4,7 @@ use super::{Executor, Flow, Member, ReadFailure, bytes_of, fault_of, recycle, re
 use crate::context::PrefixEvent;
 use crate::watch::push_encoded;
 use std::ops::Range;
-use todana_engine::{Absence, Found, Progress, View};
+use todana_engine::{Absence, Found, Look as Remember, Progress, View};
 use todana_protocol::memcached::{Form, Frame, encode};
 use todana_protocol::{Get, Item, Lifetimes, Recaching, Request, Response, WatchKinds};
 use todana_record::{Expiry, Timestamp};
@@ -88,10 +88,10 @@ impl Executor {
         let mut number = first;
         let mut skip_to = range.start;
         let mut ended = Ended::No;
-        engine.get_many(&keys, now, false, &mut |index, found| {
+        engine.get_many(&keys, now, &mut |index, found| {
             let at = range.start + index;
             if at < skip_to || matches!(ended, Ended::NeedsUpdate(_)) {
-                return;
+                return Remember::Peeked;
             }
             while at >= members[number].frames.end {
                 self.finish(&mut members[number], out);
@@ -101,10 +101,10 @@ impl Executor {
             let member = &mut members[number];
             if self.turn_is_over(member, frames, at, out.len()) {
                 skip_to = self.stop(member, frames, at, None);
-                return;
+                return Remember::Peeked;
             }
             let frame = &frames[at];
-            let Request::Get(get) = &frame.request else { return };
+            let Request::Get(get) = &frame.request else { return Remember::Peeked };
             let recache = get.recaching.as_ref().map(|recaching| recache_of(recaching, now));
             match found {
                 Found::Pending(token) => {
@@ -126,6 +126,7 @@ impl Executor {
                         };
                         let item = item(&view, &value, marks, None, now);
                         encode(frame, &Response::Item(item), out);
+                        return Remember::Fetched;
                     }
                     Err(ReadFailure::Wait(token)) => {
                         skip_to = self.stop(member, frames, at, Some(token));
@@ -137,6 +138,7 @@ impl Executor {
                     encode(frame, &Response::Miss, out);
                 }
             }
+            Remember::Peeked
         });
         self.keys = recycle(keys);
         match ended {
@@ -201,8 +203,11 @@ impl Executor {
         let now = self.now;
         let before = out.len();
         let recache = get.recaching.as_ref().map(|recaching| recache_of(recaching, now));
-        if get.peek && get.touch.is_none() && recache.is_none_or(|r| r.vivify.is_none()) {
-            return self.peek(frame, get, member, out);
+        if get.peek
+            && get.touch.is_none()
+            && let Some(flow) = self.peek(frame, get, member, recache.as_ref(), out)
+        {
+            return flow;
         }
         let mut hit = false;
         let mut size = 0;
@@ -261,34 +266,40 @@ impl Executor {
         Flow::Done
     }
 
-    /// A get that leaves no trace. A record that would be won is shown as it is.
+    /// A get that leaves no trace; `None` when the record has to be won or made, which an update does.
     fn peek(
         &mut self,
         frame: &Frame<'_>,
         get: &Get<'_>,
         member: &mut Member<'_>,
+        recache: Option<&Recache>,
         out: &mut Vec<u8>,
-    ) -> Flow {
+    ) -> Option<Flow> {
         let now = self.now;
         let engine = self.context.engine.clone();
-        let mut flow = Flow::Done;
-        engine.get(&get.key, now, true, &mut |found| match found {
-            Found::Record(view) => match bytes_of(&view.value) {
-                Ok(value) => {
-                    self.note_lookup(frame, member, Some(&view), Absence::Unknown);
-                    self.wait_for(member, view.key, view.position);
-                    let marks = Look::plain_marks(&view);
-                    let item = item(&view, &value, marks, None, now);
-                    encode(frame, &Response::Item(item), out);
+        let mut flow = Some(Flow::Done);
+        engine.get(&get.key, now, &mut |found| {
+            match found {
+                Found::Record(view) if !Look::is_plain(&view, None, recache, now) => flow = None,
+                Found::Absent(_) if recache.is_some_and(|r| r.vivify.is_some()) => flow = None,
+                Found::Record(view) => match bytes_of(&view.value) {
+                    Ok(value) => {
+                        self.note_lookup(frame, member, Some(&view), Absence::Unknown);
+                        self.wait_for(member, view.key, view.position);
+                        let marks = Look::plain_marks(&view);
+                        let item = item(&view, &value, marks, None, now);
+                        encode(frame, &Response::Item(item), out);
+                    }
+                    Err(ReadFailure::Wait(token)) => flow = Some(Flow::Wait(token)),
+                    Err(ReadFailure::Fault(fault)) => refuse(frame, &fault, out),
+                },
+                Found::Absent(absence) => {
+                    self.note_lookup(frame, member, None, absence);
+                    encode(frame, &Response::Miss, out);
                 }
-                Err(ReadFailure::Wait(token)) => flow = Flow::Wait(token),
-                Err(ReadFailure::Fault(fault)) => refuse(frame, &fault, out),
-            },
-            Found::Absent(absence) => {
-                self.note_lookup(frame, member, None, absence);
-                encode(frame, &Response::Miss, out);
+                Found::Pending(token) => flow = Some(Flow::Wait(token)),
             }
-            Found::Pending(token) => flow = Flow::Wait(token),
+            Remember::Peeked
         });
         flow
     }
@@ -304,15 +315,18 @@ impl Executor {
         let now = self.now;
         let engine = self.context.engine.clone();
         let mut flow = Flow::Done;
-        engine.get(key, now, true, &mut |found| match found {
-            Found::Record(view) => {
-                self.wait_for(member, view.key, view.position);
-                let size = view.key.len() as u64 + view.value.len();
-                let item = item(&view, b"", Marks::default(), None, now);
-                encode(frame, &Response::Inspected { item, class: 1, size }, out);
+        engine.get(key, now, &mut |found| {
+            match found {
+                Found::Record(view) => {
+                    self.wait_for(member, view.key, view.position);
+                    let size = view.key.len() as u64 + view.value.len();
+                    let item = item(&view, b"", Marks::default(), None, now);
+                    encode(frame, &Response::Inspected { item, class: 1, size }, out);
+                }
+                Found::Absent(_) => encode(frame, &Response::Miss, out),
+                Found::Pending(token) => flow = Flow::Wait(token),
             }
-            Found::Absent(_) => encode(frame, &Response::Miss, out),
-            Found::Pending(token) => flow = Flow::Wait(token),
+            Remember::Peeked
         });
         flow
     }

@@ -163,9 +163,9 @@ fn a_client_that_does_not_read_is_paused_and_harms_nobody() {
 }
 
 #[test]
-fn a_thousand_idle_connections_are_served() {
-    let server = start_tcp(Settings { connections_max: 2_000, ..Settings::default() });
-    let mut all: Vec<TcpStream> = (0..1_000).map(|_| connect(&server)).collect();
+fn thousands_of_idle_connections_are_served() {
+    let server = start_tcp(Settings { connections_max: 8_000, ..Settings::default() });
+    let mut all: Vec<TcpStream> = (0..3_000).map(|_| connect(&server)).collect();
     for stream in &mut all {
         stream.write_all(b"mn\r\n").unwrap();
     }
@@ -356,4 +356,147 @@ fn stopping_answers_what_was_asked_and_closes() {
     assert_eq!(all, b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
     let refused = (0..200).any(|_| TcpStream::connect(&server.address).is_err());
     assert!(refused, "still accepting after shutdown");
+}
+
+#[test]
+fn a_client_that_vanishes_in_the_middle_leaves_nothing() {
+    let server = start_tcp(Settings::default());
+    for cut in ["set a 0 0 100000\r\nonly the beginning", "get a", "ms b 5\r\nab", "\u{80}"] {
+        let mut stream = connect(&server);
+        stream.write_all(cut.as_bytes()).unwrap();
+    }
+    let mut stream = connect(&server);
+    let alone = (0..500).any(|_| {
+        stream.write_all(b"stats\r\n").unwrap();
+        let mut reader = BufReader::new(&stream);
+        let mut alone = false;
+        loop {
+            match line(&mut reader).as_str() {
+                "END\r\n" => return alone,
+                "STAT curr_connections 1\r\n" => alone = true,
+                _ => {}
+            }
+        }
+    });
+    assert!(alone, "connections of clients that are gone are still there");
+    stream.write_all(b"get a b\r\n").unwrap();
+    expect(&mut stream, b"END\r\n");
+}
+
+fn figure(stream: &mut TcpStream, name: &str) -> u64 {
+    stream.write_all(b"stats\r\n").unwrap();
+    let mut reader = BufReader::new(&*stream);
+    let mut value = None;
+    loop {
+        let line = line(&mut reader);
+        if line == "END\r\n" {
+            return value.unwrap();
+        }
+        if let Some(rest) = line.strip_prefix(&format!("STAT {name} ")) {
+            value = rest.trim().parse().ok();
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_was_served_and_then_ends_with_its_last_bytes_is_closed() {
+    let server = start_tcp(Settings::default());
+    let mut other = connect(&server);
+    for last in [&b"get a\r\n"[..], b"set a 0 0 1 noreply\r\nx\r\n", b"get half"] {
+        let mut stream = connect(&server);
+        stream.write_all(b"mn\r\n").unwrap();
+        expect(&mut stream, b"MN\r\n");
+        // Both arrive before the worker looks: the end is told once, together with the bytes.
+        stream.write_all(last).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        let expected: &[u8] = if last == b"get a\r\n" { b"END\r\n" } else { b"" };
+        assert_eq!(rest, expected);
+    }
+    assert_eq!(figure(&mut other, "curr_connections"), 1);
+}
+
+#[test]
+fn a_watcher_that_sent_more_than_watch_costs_nothing() {
+    let server = start_tcp(Settings::default());
+    let mut other = connect(&server);
+    {
+        let mut watcher = connect(&server);
+        let mut sent = b"watch\r\n".repeat(30);
+        sent.extend_from_slice(&b"mn\r\n".repeat(5_000));
+        watcher.write_all(&sent).unwrap();
+        expect(&mut watcher, b"OK\r\n");
+        let before = figure(&mut other, "cycles");
+        std::thread::sleep(Duration::from_millis(200));
+        let turns = figure(&mut other, "cycles") - before;
+        assert!(turns < 100, "{turns} turns of a loop that has nothing to do");
+        assert_eq!(figure(&mut other, "log_watchers"), 1);
+    }
+    let gone = (0..500).any(|_| figure(&mut other, "log_watchers") == 0);
+    assert!(gone && (0..500).any(|_| figure(&mut other, "curr_connections") == 1));
+}
+
+#[test]
+fn more_is_not_read_than_can_be_carried_out() {
+    let server = start_tcp(Settings { requests_per_turn: 2, ..Settings::default() });
+    let stream = connect(&server);
+    let mut writer = stream.try_clone().unwrap();
+    let count = 100_000;
+    let sends = std::thread::spawn(move || {
+        writer.write_all(&b"mn\r\n".repeat(count)).unwrap();
+    });
+    let mut reader = BufReader::new(stream);
+    for _ in 0..count {
+        assert_eq!(line(&mut reader), "MN\r\n");
+    }
+    sends.join().unwrap();
+}
+
+#[test]
+fn listings_one_behind_the_other_are_all_answered() {
+    let server = start_tcp(Settings::default());
+    let mut stream = connect(&server);
+    stream.write_all(b"set a 0 0 1\r\nx\r\n").unwrap();
+    expect(&mut stream, b"STORED\r\n");
+    stream.write_all(&b"stats sizes\r\nmn\r\n".repeat(500)).unwrap();
+    expect(&mut stream, &b"STAT 32 1\r\nEND\r\nMN\r\n".repeat(500));
+}
+
+#[test]
+fn a_graceful_stop_lets_connections_go_on_for_a_while() {
+    let server = start_tcp(Settings::default());
+    let mut stream = connect(&server);
+    stream.write_all(b"get a").unwrap();
+    let mut other = connect(&server);
+    other.write_all(b"mn\r\n").unwrap();
+    expect(&mut other, b"MN\r\n");
+    (server.stop)(true);
+    std::thread::sleep(Duration::from_millis(100));
+    stream.write_all(b"\r\n").unwrap();
+    expect(&mut stream, b"END\r\n");
+}
+
+#[test]
+fn a_datagram_cannot_ask_for_more_than_datagrams_are_good_for() {
+    let address = Address::Udp("127.0.0.1:0".parse().unwrap());
+    let udp = Listen { address, protocol: Protocol::Auto };
+    let server = start(Settings { listen: vec![tcp(), udp], ..Settings::default() });
+    let mut stream = connect(&server);
+    stream.write_all(b"set k 0 0 1000000\r\n").unwrap();
+    stream.write_all(&vec![b'v'; 1_000_000]).unwrap();
+    stream.write_all(b"\r\n").unwrap();
+    expect(&mut stream, b"STORED\r\n");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let to = server.all[1].trim_start_matches("udp:");
+    let mut datagram = vec![0, 1, 0, 0, 0, 1, 0, 0];
+    datagram.extend_from_slice(b"get");
+    datagram.extend_from_slice(&b" k".repeat(20_000));
+    datagram.extend_from_slice(b"\r\n");
+    socket.send_to(&datagram, to).unwrap();
+    socket.send_to(b"\0\x02\0\0\0\x01\0\0mn\r\n", to).unwrap();
+    let mut buffer = [0; 2_000];
+    let len = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..len], b"\0\x02\0\0\0\x01\0\0MN\r\n");
 }

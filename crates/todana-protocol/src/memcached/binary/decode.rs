@@ -9,6 +9,8 @@ use todana_record::Reader;
 
 /// Expiration that says: do not make a record.
 const NO_INITIAL: u32 = u32::MAX;
+/// Most bytes that a mechanism may send at once.
+const SASL_DATA_LEN_MAX: usize = 2_048;
 /// Longest name of a mechanism.
 const MECHANISM_LEN_MAX: usize = 32;
 
@@ -95,7 +97,10 @@ pub(crate) fn decode<'a>(
         return close(frames, Fault::Unauthenticated);
     }
     let value_len = header.body_len - header.key_len - header.extras_len;
-    if header.key_len > KEY_LEN_MAX || !lengths_fit(code, &header, value_len) {
+    if header.key_len > KEY_LEN_MAX {
+        return close(frames, Fault::KeyTooLong);
+    }
+    if !lengths_fit(code, &header, value_len) {
         return close(frames, Fault::BadLengths);
     }
     let known = is_known(code);
@@ -164,7 +169,9 @@ fn lengths_fit(code: u8, header: &Header, value_len: usize) -> bool {
         opcode::VERBOSITY => extras == 4 && !has_key && value_len == 0,
         opcode::STAT => extras == 0 && value_len == 0,
         opcode::TOUCH | opcode::GAT | opcode::GATK => extras == 4 && has_key && value_len == 0,
-        opcode::SASL_AUTH | opcode::SASL_STEP => extras == 0 && has_key,
+        opcode::SASL_AUTH | opcode::SASL_STEP => {
+            extras == 0 && has_key && value_len <= SASL_DATA_LEN_MAX
+        }
         _ => true,
     }
 }

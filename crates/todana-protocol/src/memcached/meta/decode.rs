@@ -5,7 +5,7 @@ use super::{MetaCommand, MetaForm};
 use crate::memcached::decoder::Decoder;
 use crate::memcached::text::lines::{Line, refuse};
 use crate::memcached::text::storage::{Block, data_block};
-use crate::memcached::text::{TextForm, Tokens, checked_key};
+use crate::memcached::text::{TextForm, Tokens, checked_key, key_fault};
 use crate::memcached::{Form, Frame, KEY_LEN_MAX};
 use crate::number::unsigned;
 use crate::request::Recaching;
@@ -45,7 +45,7 @@ pub(crate) fn decode<'a>(
         return refused(frames, fault);
     };
     if checked_key(key).is_none() {
-        return refused(frames, Fault::BadLine);
+        return refused(frames, key_fault(key));
     }
     match command {
         MetaCommand::Set => set(decoder, key, tokens, after, frames),

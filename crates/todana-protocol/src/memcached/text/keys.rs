@@ -5,7 +5,7 @@
 //! the input has keys.
 
 use super::lines::{Line, lifetime, refuse};
-use super::{TextForm, Tokens, checked_key};
+use super::{TextForm, Tokens, checked_key, key_fault};
 use crate::memcached::decoder::{Decoder, State};
 use crate::memcached::{Form, Frame, KEY_LEN_MAX, Resume, Status, Step};
 use crate::{Fault, Get, Lifetime, Request};
@@ -46,7 +46,7 @@ pub(super) fn get<'a>(
             }
             None => {
                 frames.truncate(before);
-                refuse(frames, Fault::BadLine, false);
+                refuse(frames, key_fault(token), false);
                 return Line::Done;
             }
         }
@@ -112,7 +112,7 @@ pub(crate) fn decode_many_keys<'a>(
         at += spaces;
         let Some(len) = rest.iter().position(|&byte| byte == b' ' || byte == b'\n') else {
             if rest.len() > KEY_LEN_MAX + 1 {
-                refuse(frames, Fault::BadLine, false);
+                refuse(frames, Fault::KeyTooLong, false);
                 decoder.state = State::SwallowLine;
             }
             return Step { consumed: at, status: Status::Incomplete { need: 0 } };
@@ -128,7 +128,7 @@ pub(crate) fn decode_many_keys<'a>(
                 return Step { consumed: at, status: Status::Paused };
             }
             let Some(key) = checked_key(token) else {
-                refuse(frames, Fault::BadLine, false);
+                refuse(frames, key_fault(token), false);
                 decoder.state = State::SwallowLine;
                 return Step { consumed: at, status: Status::Paused };
             };

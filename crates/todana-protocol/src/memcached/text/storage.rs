@@ -2,7 +2,7 @@
 //! that stands for a password.
 
 use super::lines::{Line, lifetime, push, refuse};
-use super::{TextForm, Tokens, checked_key};
+use super::{TextForm, Tokens, checked_key, key_fault};
 use crate::memcached::decoder::Decoder;
 use crate::memcached::{Form, Frame};
 use crate::number::{signed, unsigned, unsigned_32};
@@ -41,7 +41,7 @@ pub(super) fn put<'a>(
     frames: &mut Vec<Frame<'a>>,
 ) -> Line {
     let (count, words) = words(tokens);
-    let [key, flags, exptime, len, cas, ..] = words;
+    let [word, flags, exptime, len, cas, ..] = words;
     let is_cas = name == b"cas";
     let least = if is_cas { 5 } else { 4 };
     if count != least && count != least + 1 {
@@ -52,9 +52,9 @@ pub(super) fn put<'a>(
     let compare = if is_cas { unsigned(cas).map(Some) } else { Some(None) };
     let len = signed(len).filter(|len| (0..=DATA_LEN_MAX).contains(len));
     let (Some(key), Some(flags), Some(lifetime), Some(len), Some(compare)) =
-        (checked_key(key), unsigned_32(flags), lifetime(exptime), len, compare)
+        (checked_key(word), unsigned_32(flags), lifetime(exptime), len, compare)
     else {
-        refuse(frames, Fault::BadLine, noreply);
+        refuse(frames, key_fault(word), noreply);
         return Line::Done;
     };
     let mode = match name {
@@ -160,7 +160,7 @@ pub(super) fn count<'a>(tokens: Tokens<'a>, down: bool, frames: &mut Vec<Frame<'
     }
     let noreply = is_noreply(count, &words);
     match (checked_key(key), unsigned(delta)) {
-        (None, _) => refuse(frames, Fault::BadLine, noreply),
+        (None, _) => refuse(frames, key_fault(key), noreply),
         (_, None) => refuse(frames, Fault::BadDelta, noreply),
         (Some(key), Some(delta)) => {
             let request = Request::Count(Count {
@@ -195,7 +195,7 @@ pub(super) fn delete<'a>(tokens: Tokens<'a>, frames: &mut Vec<Frame<'a>>) -> Lin
     };
     match checked_key(key) {
         _ if !usable => refuse(frames, Fault::DeleteUsage, noreply),
-        None => refuse(frames, Fault::BadLine, noreply),
+        None => refuse(frames, key_fault(key), noreply),
         Some(key) => {
             let delete = Delete { key: Cow::Borrowed(key), compare: None, keep: None };
             push(frames, Request::Delete(delete), noreply);
@@ -214,7 +214,7 @@ pub(super) fn touch<'a>(tokens: Tokens<'a>, frames: &mut Vec<Frame<'a>>) -> Line
     }
     let noreply = is_noreply(count, &words);
     match (checked_key(key), lifetime(exptime)) {
-        (None, _) => refuse(frames, Fault::BadLine, noreply),
+        (None, _) => refuse(frames, key_fault(key), noreply),
         (_, None) => refuse(frames, Fault::BadExptime, noreply),
         (Some(key), Some(lifetime)) => {
             push(frames, Request::Touch(Touch { key: Cow::Borrowed(key), lifetime }), noreply);

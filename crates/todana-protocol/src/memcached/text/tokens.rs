@@ -1,5 +1,6 @@
 //! Words of a line.
 
+use crate::Fault;
 use crate::memcached::KEY_LEN_MAX;
 
 /// The words of a line, which are separated by one or more spaces.
@@ -40,6 +41,11 @@ pub(crate) fn checked_key(token: &[u8]) -> Option<&[u8]> {
     // Without an early exit, so that the compiler can take many bytes at once.
     let control = token.iter().fold(false, |any, &byte| any | (byte <= b' ') | (byte == 0x7f));
     (in_bounds && !control).then_some(token)
+}
+
+/// Why a word is no key.
+pub(crate) fn key_fault(token: &[u8]) -> Fault {
+    if token.len() > KEY_LEN_MAX { Fault::KeyTooLong } else { Fault::BadLine }
 }
 
 #[cfg(test)]
