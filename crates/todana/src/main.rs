@@ -30,7 +30,8 @@ use std::process::ExitCode;
     name = "todana",
     version,
     disable_version_flag = true,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
 )]
 struct Cli {
     #[command(subcommand)]
@@ -45,6 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Cmd {
     /// Serve a store to memcached clients (what happens without a command)
+    #[command(args_override_self = true)]
     Serve(Box<ServeArgs>),
     /// Print the values of keys
     Get(client_commands::GetArgs),
@@ -152,5 +154,9 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+        // As memcached: what is said last counts, and addresses add up.
+        for line in ["todana -c 1 -c 2 -M -M -l a -l b", "todana serve -c 1 -c 2 -l a,b"] {
+            Cli::try_parse_from(line.split(' ')).unwrap();
+        }
     }
 }
