@@ -211,22 +211,19 @@ impl Engine for Cache {
         let hash = self.shared.hash.of(key);
         let mut shard = self.shard_of(hash);
         let scratch = shard.scratch();
-        let encoded = match shard.view(hash, key, now, &self.shared) {
+        let prepared = match shard.view(hash, key, now, &self.shared) {
             (Some((located, view)), _) => {
-                let explicit = shard
-                    .segments
-                    .at(located.place)
-                    .is_some_and(|(_, stored)| stored.explicit_version);
+                let before = shard.before(located, &view);
                 let edit = mutation.evaluate(Some(&view));
-                let current = Some((&view, explicit, located.slot.access()));
-                encode_edit(key, current, edit, scratch, now, &self.shared)?
+                let encoded = encode_edit(key, Some(before), edit, scratch, now, &self.shared)?;
+                shard.prepare_over(located.place, encoded, now, &self.shared)?
             }
             (None, _) => {
                 let edit = mutation.evaluate(None);
-                encode_edit(key, None, edit, scratch, now, &self.shared)?
+                let encoded = encode_edit(key, None, edit, scratch, now, &self.shared)?;
+                shard.prepare(encoded, now, &self.shared)?
             }
         };
-        let prepared = shard.prepare(encoded, now, &self.shared)?;
         let version = shard.link(hash, key, prepared, now, &self.shared);
         Ok(Progress::Done(Applied { position: Position::START, version }))
     }
@@ -262,13 +259,9 @@ impl Engine for Cache {
             edits.resize_with(keys.len(), || Edit::Keep);
             let mut encoded = Vec::with_capacity(keys.len());
             for (at, edit) in edits.into_iter().enumerate() {
-                let current = found[at].as_ref().map(|(located, view)| {
-                    let explicit = guards[guard_of[at]]
-                        .segments
-                        .at(located.place)
-                        .is_some_and(|(_, stored)| stored.explicit_version);
-                    (view, explicit, located.slot.access())
-                });
+                let current = found[at]
+                    .as_ref()
+                    .map(|(located, view)| guards[guard_of[at]].before(*located, view));
                 encoded.push(encode_edit(keys[at], current, edit, Vec::new(), now, &self.shared)?);
             }
             encoded

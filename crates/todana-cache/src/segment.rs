@@ -12,14 +12,15 @@ use todana_record::{Expiry, Timestamp};
 pub(crate) const SEGMENT_LEN_MAX: usize = 1 << OFFSET_BITS;
 const SEGMENT_COUNT_MAX: usize = (1 << SEGMENT_BITS) - 1;
 
-/// A piece of memory with records.
+/// A piece of memory with records. What a look-up reads of it stands in one cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Segment {
     pub(crate) bytes: Vec<u8>,
+    /// Added to a record's offset it gives the record's implicit version.
+    pub(crate) version_base: u64,
     /// Bytes accounted for, whether or not they are filled.
     pub(crate) capacity: usize,
-    /// Added to a record's offset they give the record's implicit version: each from an offset on.
-    version_bases: Vec<(u32, u64)>,
     /// When it was opened.
     pub(crate) opened: Timestamp,
     /// Bytes of records that the index points to.
@@ -41,7 +42,7 @@ impl Segment {
         Segment {
             bytes: Vec::new(),
             capacity,
-            version_bases: vec![(0, version_base)],
+            version_base,
             opened: now,
             live_bytes: 0,
             live: 0,
@@ -80,23 +81,7 @@ impl Segment {
     /// The implicit version of the record at an offset.
     #[inline]
     pub(crate) fn implicit_version(&self, offset: u32) -> u64 {
-        let base = match self.version_bases.as_slice() {
-            [(_, base)] => *base,
-            bases => {
-                let after = bases.partition_point(|(from, _)| *from <= offset);
-                bases.get(after.wrapping_sub(1)).map_or(0, |(_, base)| *base)
-            }
-        };
-        base + u64::from(offset)
-    }
-
-    /// Gives what is appended from here on versions above everything given so far.
-    pub(crate) fn rebase_versions(&mut self, base: u64) {
-        let from = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        match self.version_bases.last_mut() {
-            Some(last) if last.0 == from => last.1 = base,
-            _ => self.version_bases.push((from, base)),
-        }
+        self.version_base + u64::from(offset)
     }
 
     /// Notes that the index points to a record of `len` bytes.
