@@ -114,9 +114,15 @@ impl Connection {
         self.want(Interest::READABLE, registry)
     }
 
-    /// Reads once, and again only while the buffer was filled; counts what came. True once the
-    /// batch is answered.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8], keys: &Keys) -> Result<bool, Error> {
+    /// Reads once, and again only while the buffer was filled, or when the server's end is among what
+    /// there is to read (that is told once, perhaps together with the last bytes); counts what came.
+    /// True once the batch is answered.
+    pub(crate) fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        keys: &Keys,
+        server_ends: bool,
+    ) -> Result<bool, Error> {
         loop {
             let kept = self.tail.len();
             buffer[..kept].copy_from_slice(&self.tail);
@@ -140,7 +146,7 @@ impl Connection {
                 })?;
             self.tail.clear();
             self.tail.extend_from_slice(&bytes[taken..]);
-            if came < space {
+            if came < space && !server_ends {
                 break;
             }
         }

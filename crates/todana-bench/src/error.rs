@@ -84,7 +84,7 @@ pub enum Error {
     /// The server refused to store some keys of the preload.
     #[error(
         "preload: {refused} of {keys} keys were refused, first with {sample:?}; \
-             give the server more memory or preload fewer keys"
+             what the server says names the remedy: more memory, larger items, or a user"
     )]
     PreloadRefused {
         /// Keys refused.

@@ -198,7 +198,7 @@ impl<'run> Worker<'run> {
                 }
                 if event.is_readable() {
                     heard = now;
-                    self.receive(index)?;
+                    self.receive(index, event.is_read_closed())?;
                 }
             }
         }
@@ -306,9 +306,9 @@ impl<'run> Worker<'run> {
     }
 
     /// Takes what came on a connection, and goes on with it once its batch is answered.
-    fn receive(&mut self, index: usize) -> Result<(), Error> {
+    fn receive(&mut self, index: usize, server_ends: bool) -> Result<(), Error> {
         let connection = &mut self.connections[index];
-        if !connection.receive(&mut self.buffer, self.composer.keys())? {
+        if !connection.receive(&mut self.buffer, self.composer.keys(), server_ends)? {
             return Ok(());
         }
         let now = clock::now();

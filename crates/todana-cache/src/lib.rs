@@ -1,6 +1,6 @@
 //! The memory engine: records under a memory limit, the oldest that nobody fetches going first.
 //!
-//! Records live in append-only [segments](segment); an [index](index) of 64-byte buckets holds a tag
+//! Records live in append-only segments; an index of 64-byte buckets holds a tag
 //! and an offset a record. There are no pointers and no per-record CAS field: a version is the base of
 //! the record's segment plus its offset, until something makes it worth eight bytes. The layout and
 //! its arguments are in `docs/design/002-memory-engine.md`.

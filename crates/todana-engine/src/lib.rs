@@ -10,7 +10,7 @@
 //! opened by name, and the operations that users know, stand above it in `todana-store`.
 //!
 //! Why it is shaped like this: `docs/design/001-engine-contract.md`. The guarantees that callers may
-//! build on are stated at [`Engine`]; the suite in [`conformance`] (feature `conformance`) checks them
+//! build on are stated at [`Engine`]; the suite in `conformance` (feature `conformance`) checks them
 //! on any engine.
 //!
 //! ```

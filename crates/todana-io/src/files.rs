@@ -22,6 +22,14 @@ pub fn read_small(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
+/// Opens the file that swallows what is written to it.
+///
+/// # Errors
+/// What the operating system says.
+pub fn open_null() -> io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")
+}
+
 /// Replaces the file by `content`.
 ///
 /// # Errors

@@ -68,6 +68,7 @@ fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
         // Whoever waits for this goes away once they have read it.
         let mut out = std::io::stdout();
         let _ = out.write_all(LISTENING.as_bytes()).and_then(|()| out.flush());
+        let_go_of_output(config.log.verbosity > 0)?;
     }
     let outcome = server.run();
     if let Some(path) = &config.pid_file {
@@ -96,6 +97,17 @@ fn announce(server: &Server, config: &Config, memory_limit_bytes: u64) {
     if !local && config.auth_file.is_none() {
         tracing::warn!("anybody who reaches these addresses can read and write: see -Y");
     }
+}
+
+/// Lets whoever started the program have their output to themselves again; as memcached, a server that
+/// was asked to log more goes on logging where it did.
+fn let_go_of_output(keep_log: bool) -> Result<(), Failure> {
+    let null = todana_io::files::open_null()?;
+    nix::unistd::dup2_stdout(&null)?;
+    if !keep_log {
+        nix::unistd::dup2_stderr(&null)?;
+    }
+    Ok(())
 }
 
 /// Starts logging; gives the hand that changes how much.
