@@ -107,7 +107,9 @@ fn main() -> ExitCode {
             match Config::read(&file).and_then(|config| config.settings()) {
                 Ok(_) => print(format!("{}: ok\n", file.display()).as_bytes()),
                 Err(error) => {
-                    eprintln!("todana: {error}");
+                    let named = matches!(error, config::ConfigError::Value { .. });
+                    let place = if named { format!("{}: ", file.display()) } else { String::new() };
+                    eprintln!("todana: {place}{error}");
                     ExitCode::FAILURE
                 }
             }

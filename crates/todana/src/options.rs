@@ -281,6 +281,16 @@ impl ServeArgs {
         Ok((config, process))
     }
 
+    /// An error of the configuration's values, with the file that it may have come from.
+    pub(crate) fn with_file(&self, error: ConfigError) -> ConfigError {
+        match (&self.config, error) {
+            (Some(path), ConfigError::Value { place, message }) => {
+                ConfigError::Value { place: format!("{}: {place}", path.display()), message }
+            }
+            (_, error) => error,
+        }
+    }
+
     fn apply_simple(&self, config: &mut Config) {
         fn set<T: Clone>(target: &mut T, value: &Option<T>) {
             if let Some(value) = value {

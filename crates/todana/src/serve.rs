@@ -3,6 +3,7 @@
 use crate::config::{Config, Transport};
 use crate::options::{ProcessOptions, ServeArgs};
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use todana_server::{OnVerbosity, Server};
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 
 fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
     let (config, process) = args.configuration()?;
-    let settings = config.settings()?;
+    let settings = config.settings().map_err(|error| args.with_file(error))?;
     let on_verbosity = start_log(&config);
     for option in &process.without_effect {
         tracing::warn!(option, "accepted, without effect here");
@@ -54,14 +55,13 @@ fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
     })?;
     let mut server = Server::start(settings, Arc::new(cache), Some(on_verbosity))?;
     server.hear_signals()?;
+    if let Some(path) = &config.pid_file {
+        write_pid_file(path)?;
+    }
     if let Some(user) = &config.user {
         change_user(user, &config)?;
     } else if nix::unistd::geteuid().is_root() {
         tracing::warn!("running as root: -u USER gives that up once the ports are open");
-    }
-    if let Some(path) = &config.pid_file {
-        todana_io::files::write_small(path, &format!("{}\n", std::process::id()))
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     announce(&server, &config, memory_limit_bytes);
     if in_background {
@@ -72,7 +72,7 @@ fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
     }
     let outcome = server.run();
     if let Some(path) = &config.pid_file {
-        let _ = todana_io::files::remove(path);
+        remove_pid_file(path);
     }
     Ok(outcome?)
 }
@@ -97,6 +97,38 @@ fn announce(server: &Server, config: &Config, memory_limit_bytes: u64) {
     if !local && config.auth_file.is_none() {
         tracing::warn!("anybody who reaches these addresses can read and write: see -Y");
     }
+}
+
+/// Writes the process id, while still root if that is how it was started.
+fn write_pid_file(path: &Path) -> Result<(), Failure> {
+    if let Some(other) = process_of(path)
+        && other != std::process::id()
+        && is_running(other)
+    {
+        let file = path.display();
+        tracing::warn!(%file, other, "the file names a process that runs; it is overwritten");
+    }
+    todana_io::files::write_small(path, &format!("{}\n", std::process::id()))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}
+
+/// Removes the file again, unless it has become another process's meanwhile.
+fn remove_pid_file(path: &Path) {
+    if process_of(path) == Some(std::process::id())
+        && let Err(error) = todana_io::files::remove(path)
+    {
+        tracing::debug!(file = %path.display(), %error, "cannot remove the file");
+    }
+}
+
+fn process_of(path: &Path) -> Option<u32> {
+    todana_io::files::read_small(path).ok()?.trim().parse().ok()
+}
+
+fn is_running(process: u32) -> bool {
+    i32::try_from(process).is_ok_and(|process| {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), None).is_ok()
+    })
 }
 
 /// Lets whoever started the program have their output to themselves again; as memcached, a server that

@@ -205,6 +205,9 @@ impl Executor {
     fn note_authentication(&self, member: &mut Member<'_>, known: bool) {
         self.counters.auth_cmds.add(1);
         self.counters.auth_errors.add(u64::from(!known));
+        if !known {
+            tracing::info!(connection = member.session.id, "a client could not say who it is");
+        }
         member.session.set_known(known);
     }
 
