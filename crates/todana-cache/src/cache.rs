@@ -1,7 +1,6 @@
 //! The engine: shards behind locks, and what they share.
 
 use crate::access::SWEEP_PERIOD_S;
-use crate::apply::{ApplyOne, ApplyUnit, keys_of};
 use crate::options::CacheOptions;
 use crate::segment::SEGMENT_LEN_MAX;
 use crate::shard::{Prepared, Shard, encode_edit, view_of};
@@ -9,6 +8,7 @@ use crate::shared::Shared;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use todana_engine::applying::{ApplyOne, ApplyUnit, keys_of};
 use todana_engine::{
     Absence, Applied, ClassStatistics, Cursor, Edit, Effect, Engine, Error, Found, JobProgress,
     Level, Limits, Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock,
@@ -165,6 +165,7 @@ impl Engine for Cache {
             value_len_max: self.shared.value_len_max(),
             versions: self.shared.versions,
             evicts: self.shared.evicts,
+            remembers: true,
             waits: false,
             lags: false,
         }

@@ -31,7 +31,6 @@
 #![forbid(unsafe_code)]
 
 mod access;
-mod apply;
 mod cache;
 mod index;
 mod layout;

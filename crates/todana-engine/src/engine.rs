@@ -133,6 +133,31 @@ pub trait Engine: Send + Sync {
         let _ = partition;
     }
 
+    /// Makes everything applied before the call durable. Blocks on a disk: for callers who may wait,
+    /// and for closing; never for a worker.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    fn sync(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Takes back whatever space can be taken back, now. May take long.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], or what the engine meets.
+    fn compact(&self) -> Result<(), Error> {
+        Err(Error::Unsupported("be compacted"))
+    }
+
+    /// Makes everything durable and ends writing; reads go on. Engines without files do nothing.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    fn close(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Has `listener` told of watermarks, completions and evictions from now on.
     fn subscribe(&self, listener: Arc<dyn Listener>);
 
@@ -162,7 +187,8 @@ pub trait Engine: Send + Sync {
     /// Names of the engine's background work. The engine owns no threads; the caller runs them.
     fn jobs(&self) -> &'static [&'static str];
 
-    /// Runs a slice of one job (index into [`jobs`](Engine::jobs)), of about a millisecond.
+    /// Runs a slice of one job (index into [`jobs`](Engine::jobs)), of about a millisecond beside the
+    /// time that a disk takes. Different jobs may run at once.
     fn run_job(&self, job: usize, now: Timestamp) -> JobProgress;
 
     /// Figures; may take all guards one after the other.
@@ -198,6 +224,9 @@ pub struct Limits {
     pub versions: bool,
     /// Whether records are removed when memory is short.
     pub evicts: bool,
+    /// Whether looks are remembered: without, [`Access`](crate::Access) is always that of a record
+    /// that was just stored.
+    pub remembers: bool,
     /// Whether a look-up or an update may answer *pending*.
     pub waits: bool,
     /// Whether a change may be visible before it is as safe as it will be.
@@ -273,6 +302,11 @@ pub trait Listener: Send + Sync {
     /// A watermark of the partition has advanced.
     fn advanced(&self, partition: PartitionId) {
         let _ = partition;
+    }
+
+    /// A job (index into [`Engine::jobs`]) has something to do now.
+    fn wanted(&self, job: usize) {
+        let _ = job;
     }
 
     /// A token has completed: whoever waits for it asks again.

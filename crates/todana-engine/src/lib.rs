@@ -30,6 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod applying;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -95,6 +95,8 @@ pub enum Found<'v> {
     Absent(Absence),
     /// It has to be read from a disk first: ask again when the token has completed.
     Pending(Token),
+    /// It cannot be told: what is stored is corrupt, or cannot be read.
+    Failed(Error),
 }
 
 /// Why there is no record, as far as the engine can tell.

@@ -1,10 +1,9 @@
-//! The seam between Todana and the machine: clocks, randomness and small files, with their real
+//! The seam between Todana and the machine: disk, clocks, randomness and small files, with their real
 //! forms.
 //!
 //! Everything above takes time and randomness from the traits of this crate, so that the same code
 //! runs in production and in a deterministic simulator (`todana-sim`). The crate is *not* a runtime:
-//! it owns no threads and no sockets. The disk seam (`read_at`, appends, syncs) joins it with the
-//! first engine that keeps files.
+//! it owns no threads and no sockets.
 //!
 //! ```
 //! use todana_io::{Clock, SystemClock};
@@ -14,12 +13,21 @@
 //! ```
 //!
 //! Modules: [`clock`] (wall and monotonic time), [`random`] (seeds and a small generator),
-//! [`files`] (whole small files: configuration, passwords, process ids).
-#![forbid(unsafe_code)]
+//! [`files`] (whole small files: configuration, passwords, process ids), [`disk`] (what engines ask of
+//! a file system), [`system_disk`] (the machine's own), [`mapping`] (files and huge pages as memory,
+//! the crate's only unsafe code).
+#![deny(unsafe_code)]
 
 pub mod clock;
+pub mod disk;
 pub mod files;
+#[expect(unsafe_code, reason = "memory that safe code cannot ask for")]
+pub mod mapping;
 pub mod random;
+pub mod system_disk;
 
 pub use clock::{AdjustableClock, Clock, SystemClock};
+pub use disk::{Disk, DiskFile, Lock, Open};
+pub use mapping::{Mapping, Tail, TailWriter, Words, prefetch};
 pub use random::{Generator, random_seed};
+pub use system_disk::SystemDisk;

@@ -3,10 +3,11 @@
 use crate::operation::{
     CountOutcome, Counting, PutMode, PutOutcome, Putting, RemoveOutcome, Removing, Retouching,
 };
+use crate::runner::Runner;
 use std::sync::Arc;
 use std::time::Duration;
 use todana_cache::{Cache, CacheOptions};
-use todana_engine::{Engine, Found, Look, Mutation, Progress};
+use todana_engine::{Cursor, Engine, Found, Look, Mutation, Progress, UnitMutation, View};
 use todana_io::{Clock, SystemClock};
 use todana_record::{Expiry, Meta, Timestamp};
 
@@ -23,6 +24,12 @@ pub enum Error {
     /// The engine waits for a disk, which this caller cannot.
     #[error("the engine has to read first and this call cannot wait")]
     WouldWait,
+    /// The name cannot be opened.
+    #[error("{0}")]
+    Name(String),
+    /// A transaction read what somebody has changed since: begin again.
+    #[error("what the transaction read has changed meanwhile")]
+    Conflict,
 }
 
 /// A record, copied out of the store.
@@ -34,11 +41,16 @@ pub struct Record {
     pub meta: Meta,
 }
 
-/// A store in this process. Cheap to clone; any number of threads may use it.
+/// A store in this process. Cheap to clone; any number of threads may use it. It is closed when the last
+/// clone is dropped, or by [`close`](Store::close), which tells whether that went well.
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
+    /// Whether a change waits until it is durable.
+    waits: bool,
+    /// Runs the engine's jobs as long as a clone lives.
+    runner: Option<Arc<Runner>>,
 }
 
 impl Store {
@@ -53,7 +65,14 @@ impl Store {
 
     /// A store over an engine and a clock.
     pub fn over(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Store {
-        Store { engine, clock }
+        Store { engine, clock, waits: false, runner: None }
+    }
+
+    /// A store over an engine, with a thread of its own that runs the engine's jobs. With `waits`, a
+    /// change returns when it is durable.
+    pub(crate) fn running(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, waits: bool) -> Store {
+        let runner = Some(Arc::new(Runner::start(engine.clone(), clock.clone())));
+        Store { engine, clock, waits, runner }
     }
 
     /// The engine underneath.
@@ -67,9 +86,115 @@ impl Store {
 
     fn update(&self, key: &[u8], mutation: &mut dyn Mutation) -> Result<u64, Error> {
         match self.engine.update(key, self.now(), mutation)? {
-            Progress::Done(applied) => Ok(applied.version),
+            Progress::Done(applied) => {
+                if self.waits {
+                    self.engine.sync()?;
+                }
+                Ok(applied.version)
+            }
             Progress::Pending(_) => Err(Error::WouldWait),
         }
+    }
+
+    /// Changes several records as one: all of it is seen, or nothing.
+    pub(crate) fn update_many(
+        &self,
+        keys: &[&[u8]],
+        mutation: &mut dyn UnitMutation,
+    ) -> Result<(), Error> {
+        match self.engine.update_many(keys, self.now(), mutation)? {
+            Progress::Done(_) => Ok(if self.waits {
+                self.engine.sync()?
+            }),
+            Progress::Pending(_) => Err(Error::WouldWait),
+        }
+    }
+
+    /// Looks up many keys at once, much faster than one by one; calls `visit` for each in order.
+    ///
+    /// # Errors
+    /// What the engine meets; some keys have been visited then.
+    pub fn get_many(
+        &self,
+        keys: &[&[u8]],
+        mut visit: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<(), Error> {
+        let mut result = Ok(());
+        self.engine.get_many(keys, self.now(), &mut |at, found| {
+            match found {
+                Found::Record(view) => match view.value.as_bytes() {
+                    Some(value) => visit(at, Some(value)),
+                    None => result = Err(Error::WouldWait),
+                },
+                Found::Absent(_) => visit(at, None),
+                Found::Pending(_) => result = Err(Error::WouldWait),
+                Found::Failed(error) => result = Err(error.into()),
+            }
+            Look::Fetched
+        });
+        result
+    }
+
+    /// Visits every record, in no order of its own; those that come or go meanwhile may be met or not.
+    /// Stops when `visit` gives `false`.
+    ///
+    /// # Errors
+    /// What the engine meets.
+    pub fn for_each(&self, mut visit: impl FnMut(&View<'_>) -> bool) -> Result<(), Error> {
+        let mut goes_on = true;
+        let mut cursor = Some(Cursor::START);
+        while let Some(from) = cursor.filter(|_| goes_on) {
+            cursor = self.engine.scan(&from, 1_000, self.now(), &mut |view| {
+                goes_on = goes_on && visit(view);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Number of records, ended ones that still take space included.
+    pub fn len(&self) -> u64 {
+        self.engine.statistics(self.now()).records
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Stores a record with all of its metadata but the version, which is new.
+    ///
+    /// # Errors
+    /// Limits and space.
+    pub fn put(&self, key: &[u8], value: &[u8], meta: &Meta) -> Result<u64, Error> {
+        let putting = Putting { flags: meta.flags, expiry: meta.expiry, ..Putting::set(value) };
+        self.update(key, &mut { putting })
+    }
+
+    /// Makes everything stored so far durable.
+    ///
+    /// # Errors
+    /// When the disk fails: the store is stopped then.
+    pub fn sync(&self) -> Result<(), Error> {
+        Ok(self.engine.sync()?)
+    }
+
+    /// Takes back the space of what was replaced or removed, now.
+    ///
+    /// # Errors
+    /// What the engine meets; engines that need none refuse.
+    pub fn compact(&self) -> Result<(), Error> {
+        Ok(self.engine.compact()?)
+    }
+
+    /// Makes everything durable and ends writing, for all clones.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn close(self) -> Result<(), Error> {
+        if let Some(runner) = &self.runner {
+            runner.stop();
+        }
+        Ok(self.engine.close()?)
     }
 
     /// The record of a key.
@@ -86,6 +211,7 @@ impl Store {
                 },
                 Found::Absent(_) => Ok(None),
                 Found::Pending(_) => Err(Error::WouldWait),
+                Found::Failed(error) => Err(error.into()),
             };
             Look::Fetched
         });
@@ -114,7 +240,7 @@ impl Store {
         Expiry::at(self.now().plus_ms(ms))
     }
 
-    fn put(&self, key: &[u8], mut put: Putting<'_>) -> Result<bool, Error> {
+    fn put_when(&self, key: &[u8], mut put: Putting<'_>) -> Result<bool, Error> {
         self.update(key, &mut put)?;
         Ok(matches!(put.outcome, PutOutcome::Stored { .. }))
     }
@@ -124,7 +250,7 @@ impl Store {
     /// # Errors
     /// Limits and memory.
     pub fn add(&self, key: &[u8], value: &[u8]) -> Result<bool, Error> {
-        self.put(key, Putting { mode: PutMode::Add, ..Putting::set(value) })
+        self.put_when(key, Putting { mode: PutMode::Add, ..Putting::set(value) })
     }
 
     /// Stores a value if the record has this version; tells whether it did.
@@ -132,7 +258,7 @@ impl Store {
     /// # Errors
     /// Limits and memory.
     pub fn compare_and_set(&self, key: &[u8], value: &[u8], version: u64) -> Result<bool, Error> {
-        self.put(key, Putting { compare: Some(version), ..Putting::set(value) })
+        self.put_when(key, Putting { compare: Some(version), ..Putting::set(value) })
     }
 
     /// Adds bytes at the end of a value; tells whether there was one.
@@ -140,7 +266,7 @@ impl Store {
     /// # Errors
     /// Limits and memory.
     pub fn append(&self, key: &[u8], bytes: &[u8]) -> Result<bool, Error> {
-        self.put(key, Putting { mode: PutMode::Append, ..Putting::set(bytes) })
+        self.put_when(key, Putting { mode: PutMode::Append, ..Putting::set(bytes) })
     }
 
     /// Adds to a number in decimal text; gives the sum, `None` when there is no record.
@@ -184,6 +310,9 @@ impl Store {
     /// What the engine meets.
     pub fn flush(&self) -> Result<(), Error> {
         self.engine.flush(None, self.now())?;
+        if self.waits {
+            self.engine.sync()?;
+        }
         Ok(())
     }
 }

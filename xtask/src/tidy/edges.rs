@@ -48,13 +48,18 @@ const HOUSE: &[Room] = &[
     },
     room("todana-client", &["todana-protocol", "todana-record"]),
     room("todana-bench", &[]),
-    room("todana-store", &["todana-cache", "todana-engine", "todana-record", "todana-io"]),
+    room(
+        "todana-store",
+        &["todana-cache", "todana-hash", "todana-engine", "todana-record", "todana-io"],
+    ),
+    room("todana-hash", &["todana-engine", "todana-record", "todana-io"]),
     room("todana-cache", &["todana-engine", "todana-record", "todana-io"]),
     room("todana-engine", &["todana-record", "todana-io"]),
     room("todana-protocol", &["todana-record"]),
+    room("todana-import", &["todana-record", "todana-io"]),
     room("todana-sim", &["todana-record", "todana-io"]),
     room("todana-record", &[]),
-    room("todana-io", &[]),
+    Room { unsafe_files: &["src/mapping.rs"], ..room("todana-io", &[]) },
     room("xtask", &[]),
 ];
 

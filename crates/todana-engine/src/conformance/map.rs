@@ -213,6 +213,7 @@ impl Engine for MapEngine {
             value_len_max: VALUE_LEN_MAX,
             versions: true,
             evicts: false,
+            remembers: true,
             waits: self.cold_reads,
             lags: true,
         }

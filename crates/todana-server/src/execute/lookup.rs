@@ -110,6 +110,7 @@ impl Executor {
                 Found::Pending(token) => {
                     skip_to = self.stop(member, frames, at, Some(token));
                 }
+                Found::Failed(error) => refuse(frame, &fault_of(error), out),
                 Found::Record(view) if !Look::is_plain(&view, None, recache.as_ref(), now) => {
                     ended = Ended::NeedsUpdate(at);
                 }
@@ -298,6 +299,7 @@ impl Executor {
                     encode(frame, &Response::Miss, out);
                 }
                 Found::Pending(token) => flow = Some(Flow::Wait(token)),
+                Found::Failed(error) => refuse(frame, &fault_of(error), out),
             }
             Remember::Peeked
         });
@@ -325,6 +327,7 @@ impl Executor {
                 }
                 Found::Absent(_) => encode(frame, &Response::Miss, out),
                 Found::Pending(token) => flow = Flow::Wait(token),
+                Found::Failed(error) => refuse(frame, &fault_of(error), out),
             }
             Remember::Peeked
         });

@@ -1,11 +1,9 @@
-//! Effects as mutations: how what was made elsewhere is applied here.
+//! Effects as mutations: how an engine applies what was made elsewhere.
 
-use todana_engine::{
-    Edit, Effect, Error, Mutation, NewVersion, Payload, Put, Touch, UnitMutation, View,
-};
+use crate::{Edit, Effect, Error, Mutation, NewVersion, Payload, Put, Touch, UnitMutation, View};
 
 /// Keys of an effect, those of units within units included.
-pub(crate) fn keys_of<'e>(effect: &'e Effect<'e>) -> Vec<&'e [u8]> {
+pub fn keys_of<'e>(effect: &'e Effect<'e>) -> Vec<&'e [u8]> {
     match effect {
         Effect::Put { key, .. }
         | Effect::Append { key, .. }
@@ -64,17 +62,23 @@ fn edit_of<'e>(effect: &'e Effect<'e>, current: Option<&View<'_>>) -> Option<Edi
 }
 
 /// Applies an effect on one key.
-pub(crate) struct ApplyOne<'e> {
+#[derive(Debug)]
+pub struct ApplyOne<'e> {
     effect: &'e Effect<'e>,
     refused: bool,
 }
 
 impl<'e> ApplyOne<'e> {
-    pub(crate) fn new(effect: &'e Effect<'e>) -> ApplyOne<'e> {
+    /// Applies this effect.
+    pub fn new(effect: &'e Effect<'e>) -> ApplyOne<'e> {
         ApplyOne { effect, refused: false }
     }
 
-    pub(crate) fn result(&self) -> Result<(), Error> {
+    /// Whether it was applied.
+    ///
+    /// # Errors
+    /// [`Error::NeedsRecord`].
+    pub fn result(&self) -> Result<(), Error> {
         if self.refused { Err(Error::NeedsRecord) } else { Ok(()) }
     }
 }
@@ -89,19 +93,26 @@ impl Mutation for ApplyOne<'_> {
 }
 
 /// Applies a unit: all of its effects, or none when one builds on another record.
-pub(crate) struct ApplyUnit<'e> {
+#[derive(Debug)]
+pub struct ApplyUnit<'e> {
     effects: Vec<&'e Effect<'e>>,
     refused: bool,
 }
 
 impl<'e> ApplyUnit<'e> {
-    pub(crate) fn new(effects: &'e [Effect<'e>]) -> ApplyUnit<'e> {
+    /// Applies this effect.
+    /// Applies these effects together.
+    pub fn new(effects: &'e [Effect<'e>]) -> ApplyUnit<'e> {
         let mut flat = Vec::new();
         flatten(effects, &mut flat);
         ApplyUnit { effects: flat, refused: false }
     }
 
-    pub(crate) fn result(&self) -> Result<(), Error> {
+    /// Whether it was applied.
+    ///
+    /// # Errors
+    /// [`Error::NeedsRecord`].
+    pub fn result(&self) -> Result<(), Error> {
         if self.refused { Err(Error::NeedsRecord) } else { Ok(()) }
     }
 }

@@ -1,0 +1,65 @@
+//! Closing a store.
+
+use crate::hash::Hash;
+use crate::layout::header::SegmentKind;
+use crate::layout::identity::Identity;
+use std::io;
+use todana_engine::Error;
+
+impl Hash {
+    /// Makes everything durable, completes the last segment and marks the store as closed, so that the
+    /// next open reads no records. Writes are refused from then on, reads go on. Dropping does it too,
+    /// but cannot say whether it failed.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], also when the store was poisoned before.
+    pub fn close(&self) -> Result<(), Error> {
+        if self.lock.lock().is_none() {
+            return Ok(());
+        }
+        self.finish_compaction()?;
+        self.write_out(true)?;
+        let done = self.finish_files();
+        done.map_err(|error| self.poison(error.to_string()))?;
+        self.lock.lock().take();
+        Ok(())
+    }
+
+    fn finish_files(&self) -> io::Result<()> {
+        let (log, spares) = {
+            let mut writer = self.writer.lock();
+            let Some(mut log) = writer.log.take() else { return Ok(()) };
+            log.end_with(writer.cut, writer.flush_due);
+            let log_spare = writer.spare.take().map(|blank| (blank, SegmentKind::Log));
+            let pack_spare = writer.spare_pack.take().map(|blank| (blank, SegmentKind::Pack));
+            (log, [log_spare, pack_spare])
+        };
+        if log.is_empty() {
+            let writer = self.writer.lock();
+            let slot = usize::from(log.segment.slot);
+            writer.publish(&self.tables, |segments| segments[slot] = None);
+            writer.home.disk.remove(&writer.home.directory.join(log.segment.name()))?;
+        } else {
+            self.complete_one(&log, true)?;
+        }
+        let mut writer = self.writer.lock();
+        for (blank, kind) in spares.into_iter().flatten() {
+            writer.discard(&blank, kind)?;
+        }
+        writer.home.disk.sync_dir(&writer.home.directory)?;
+        let identity = Identity {
+            clean: true,
+            next_id: writer.next_id,
+            stream_floor: writer.stream_floor,
+            ..writer.identity.clone()
+        };
+        writer.store_identity(identity)
+    }
+}
+
+impl Drop for Hash {
+    fn drop(&mut self) {
+        // Nobody is left to be told; the next open recovers.
+        let _ = self.close();
+    }
+}

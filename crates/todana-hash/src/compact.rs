@@ -1,0 +1,381 @@
+//! Taking space back: what is live in a segment is moved into a pack, then the segment's file goes.
+//!
+//! A file is removed only when everything that the decision rested on is safe: the pack that took its
+//! live records is synced and complete, and so is every change that made the others dead. A removal is
+//! kept while an older entry may be in any other file; a record that has ended leaves a removal behind.
+//! Moved entries keep their positions.
+
+use crate::hash::Hash;
+use crate::head::Head;
+use crate::index::{Place, spread};
+use crate::layout::footer::EntryKind;
+use crate::layout::header::{SegmentHeader, SegmentKind};
+use crate::layout::record::{self, Fields, Operation, Record};
+use crate::writer::{Account, Writer, refused};
+use std::io;
+use std::sync::atomic::Ordering;
+use todana_engine::{Error, JobProgress};
+use todana_record::Timestamp;
+
+/// Longest time between two looks, in ms.
+const IDLE_MS: u64 = 200;
+/// Bytes of a victim that a slice reads.
+const SLICE_LEN: usize = 128 * 1024;
+/// Part of the space over live data, in percent, at which work begins, so that the bound is kept.
+const BEGIN_PERCENT: u64 = 80;
+/// Garbage that is not worth the work, in bytes.
+const GARBAGE_LEN_MIN: u64 = 1 << 20;
+
+/// What compaction is doing.
+#[derive(Debug, Default)]
+pub(crate) struct Compactor {
+    /// Takes what is moved.
+    pack: Option<Head>,
+    /// Packs that are full.
+    full: Vec<Head>,
+    /// The segment that is being read, and its next frame.
+    victim: Option<(u16, usize)>,
+    /// Segments with nothing live left; their files go when the pack is safe.
+    drained: Vec<u16>,
+    /// Bytes that may be moved, and when that was reckoned.
+    allowance: u64,
+    reckoned: Timestamp,
+    buffer: Vec<u8>,
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    None,
+    /// Space is within its bound, but not far.
+    Some,
+    /// Space is past its bound: the limit on bandwidth does not count.
+    Much,
+}
+
+/// Bytes of a segment's file that live entries account for.
+fn live_share(account: &Account) -> u64 {
+    let shared = u128::from(account.len) * u128::from(account.live.min(account.data));
+    u64::try_from(shared / u128::from(account.data.max(1))).unwrap_or(u64::MAX)
+}
+
+fn is_candidate(account: &Account) -> bool {
+    account.complete && account.len > 0
+}
+
+impl Writer {
+    fn need(&self, percent: u32, drained: &[u16]) -> Need {
+        let (mut len, mut live) = (0, 0);
+        for (slot, account) in (0..).zip(&self.accounts) {
+            if is_candidate(account) && !drained.contains(&slot) {
+                len += account.len;
+                live += live_share(account);
+            }
+        }
+        let garbage = len.saturating_sub(live);
+        let bound = live * u64::from(percent.saturating_sub(100)) / 100;
+        match () {
+            () if garbage < GARBAGE_LEN_MIN.min(self.least_segment_len) => Need::None,
+            () if garbage > bound => Need::Much,
+            () if garbage > bound * BEGIN_PERCENT / 100 => Need::Some,
+            () => Need::None,
+        }
+    }
+
+    /// The segment whose space is won most cheaply, old ones first (Rosenblum and Ousterhout 1992).
+    fn victim(&self, drained: &[u16], stream_bytes: u64, below: Option<u64>) -> Option<u16> {
+        let newest = self.next_id;
+        let kept_from = newest.saturating_sub(stream_bytes);
+        let score = |account: &Account| {
+            let used = live_share(account) as f64 / account.len.max(1) as f64;
+            let age = newest.saturating_sub(account.id) as f64;
+            (used < if below.is_some() { 0.99 } else { 0.9 })
+                .then(|| (1.0 - used) * age / (1.0 + used))
+        };
+        (0..)
+            .zip(&self.accounts)
+            .filter(|(slot, account)| is_candidate(account) && !drained.contains(slot))
+            .filter(|(_, account)| below.is_none_or(|below| account.id < below))
+            .filter(|(_, account)| {
+                account.is_pack || stream_bytes == 0 || account.highest < kept_from
+            })
+            .filter_map(|(slot, account)| Some((slot, score(account)?)))
+            .max_by(|(_, one), (_, other)| one.total_cmp(other))
+            .map(|(slot, _)| slot)
+    }
+
+    /// Whether an entry older than `sequence` may be in another file than its own.
+    fn has_older(&self, sequence: u64, own: u16, pack: Option<&Head>) -> bool {
+        let in_pack = pack.is_some_and(|pack| pack.range().0 < sequence);
+        let older = |account: &Account| account.id != 0 && account.lowest < sequence;
+        let accounts = (0..).zip(&self.accounts);
+        in_pack || accounts.filter(|(slot, _)| *slot != own).any(|(_, account)| older(account))
+    }
+}
+
+impl Hash {
+    pub(crate) fn compact_job(&self, now: Timestamp) -> JobProgress {
+        let idle = JobProgress::IdleUntil(now.plus_ms(IDLE_MS));
+        if self.check_poison().is_err() || self.writer.lock().log.is_none() {
+            return idle;
+        }
+        let mut compactor = self.compactor.lock();
+        let need = self.writer.lock().need(self.options.space_percent, &compactor.drained);
+        if !compactor.may_move(need, self.options.compaction_bytes_per_s, now) {
+            return idle;
+        }
+        match self.compact_slice(&mut compactor, need != Need::None, None, now) {
+            Ok(true) => JobProgress::More,
+            // A full disk is no failure: it is tried again.
+            Ok(false) | Err(_) => idle,
+        }
+    }
+
+    /// Moves everything that is live out of segments with garbage, whatever their number.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::NoSpace`], [`Error::Poisoned`].
+    pub fn compact(&self) -> Result<(), Error> {
+        self.check_poison()?;
+        let now = self.clock.now();
+        {
+            let mut writer = self.writer.lock();
+            if writer.log.as_ref().is_some_and(|log| !log.is_empty()) {
+                writer.roll(&self.tables, 0, now)?;
+            }
+        }
+        self.write_out(true)?;
+        let mut compactor = self.compactor.lock();
+        // What is made meanwhile is not looked at again.
+        let below = self.writer.lock().next_id;
+        while self.compact_slice(&mut compactor, true, Some(below), now)? {}
+        Ok(())
+    }
+
+    /// Completes what is under way.
+    pub(crate) fn finish_compaction(&self) -> Result<(), Error> {
+        let mut compactor = self.compactor.lock();
+        compactor.victim = None;
+        self.finish_pack(&mut compactor)
+    }
+
+    /// A piece of work; `false` when there is no more.
+    fn compact_slice(
+        &self,
+        compactor: &mut Compactor,
+        needed: bool,
+        below: Option<u64>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        if compactor.victim.is_none() && needed {
+            let writer = self.writer.lock();
+            let victim = writer.victim(&compactor.drained, self.options.stream_bytes, below);
+            compactor.victim = victim.map(|slot| (slot, 0));
+        }
+        let Some((slot, frame)) = compactor.victim else {
+            let more = !compactor.drained.is_empty();
+            self.finish_pack(compactor)?;
+            return Ok(more && below.is_some());
+        };
+        let done = self.drain(compactor, slot, frame, now);
+        if let Err(Error::Poisoned(reason)) = &done {
+            self.poison(reason.clone());
+        }
+        if let Some(next) = done? {
+            compactor.victim = Some((slot, next));
+        } else {
+            compactor.victim = None;
+            compactor.drained.push(slot);
+        }
+        Ok(true)
+    }
+
+    /// Moves the live entries of some frames; gives the frame to go on from.
+    fn drain(
+        &self,
+        compactor: &mut Compactor,
+        slot: u16,
+        from: usize,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Error> {
+        let tables = self.tables.load_full();
+        let Some(segment) = tables.segment(slot) else { return Ok(None) };
+        let (mut at, mut read) = (from, 0);
+        while read < SLICE_LEN {
+            let Some((frame, payload)) = segment.checked_frame(at)? else { return Ok(None) };
+            let mut offset = frame.payload_start();
+            let mut rest = payload;
+            let mut writer = self.writer.lock();
+            while let Some(entry) = record::parse(rest) {
+                let place = Place { slot, offset: crate::layout::narrow(offset) };
+                let sequence = entry.sequence(segment.id + offset as u64);
+                // Units that are half visible are never moved half: they move one by one, whole.
+                self.move_entry(&mut writer, compactor, place, sequence, &entry, now)?;
+                offset += entry.len;
+                rest = rest.get(entry.len..).unwrap_or_default();
+            }
+            read += payload.len();
+            compactor.allowance = compactor.allowance.saturating_sub(payload.len() as u64);
+            at += 1;
+        }
+        Ok(Some(at))
+    }
+
+    fn move_entry(
+        &self,
+        writer: &mut Writer,
+        compactor: &mut Compactor,
+        place: Place,
+        sequence: u64,
+        entry: &Record<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if !matches!(entry.operation, Operation::Put | Operation::Remove) || sequence <= writer.cut
+        {
+            return Ok(());
+        }
+        let hash = spread(self.hash.of(entry.key));
+        let is_put = entry.operation == Operation::Put;
+        let is_live = is_put && writer.index.contains(hash, place);
+        let has_ended = is_live && entry.expiry.is_past(now);
+        if is_live && !has_ended {
+            let fields = Fields::moved(entry, sequence);
+            let new = self.append_moved(writer, compactor, &fields, entry, hash, sequence, now)?;
+            writer.index.replace(hash, place, new.0);
+            writer.moved += 1;
+            writer.forget(place, entry.len);
+            writer.account(new.0.slot, |account| account.live += new.1 as u64);
+            return Ok(());
+        }
+        if is_put && !has_ended {
+            return Ok(());
+        }
+        if writer.has_older(sequence, place.slot, compactor.pack.as_ref()) {
+            let fields = Fields { position: Some(sequence), ..Fields::of(Operation::Remove) };
+            self.append_moved(writer, compactor, &fields, entry, hash, sequence, now)?;
+        }
+        if has_ended {
+            writer.index.remove(hash, place);
+            writer.expired += 1;
+            writer.forget(place, entry.len);
+        }
+        Ok(())
+    }
+
+    /// Appends to the pack, to a new one when it is full; gives place and length.
+    #[expect(clippy::too_many_arguments, reason = "one entry with all that is known of it")]
+    fn append_moved(
+        &self,
+        writer: &mut Writer,
+        compactor: &mut Compactor,
+        fields: &Fields,
+        entry: &Record<'_>,
+        hash: u64,
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<(Place, usize), Error> {
+        let value = if fields.operation == Operation::Put { entry.value } else { &[] };
+        let mut head = Vec::with_capacity(record::HEAD_LEN_MAX);
+        fields.encode(entry.key.len(), value.len(), &mut head);
+        let len = head.len() + entry.key.len() + value.len();
+        if !compactor.pack.as_mut().is_some_and(|pack| pack.reserve(len, 1, now)) {
+            if let Some(full) = compactor.pack.take() {
+                compactor.full.push(full);
+            }
+            let begun = self.begin_pack(writer, len);
+            let mut pack = begun.map_err(|error| refused(&error))?;
+            pack.reserve(len, 1, now);
+            compactor.pack = Some(pack);
+        }
+        let Some(pack) = &mut compactor.pack else { return Err(Error::NoSpace) };
+        let parts = [&head[..], entry.key, value, &[]];
+        let offset = pack.append(parts, EntryKind::of(fields.operation), hash, Some(sequence));
+        pack.publish();
+        Ok((Place { slot: pack.segment.slot, offset }, len))
+    }
+
+    fn begin_pack(&self, writer: &mut Writer, payload_len: usize) -> io::Result<Head> {
+        let blank = writer.blank(SegmentKind::Pack, payload_len)?;
+        let slot = writer.take_slot()?;
+        let header = SegmentHeader {
+            kind: SegmentKind::Pack,
+            incarnation: writer.identity.incarnation,
+            store: writer.identity.store,
+            id: blank.id,
+            previous: None,
+            cut: writer.cut,
+            flush_due: writer.flush_due,
+        };
+        let pack = Head::new(blank, header, slot, writer.width());
+        writer.account(slot, |account| {
+            *account = Account { id: header.id, lowest: 0, is_pack: true, ..Account::default() };
+        });
+        let segment = pack.segment.clone();
+        let at = usize::from(slot);
+        writer.publish(&self.tables, |segments| segments[at] = Some(segment));
+        Ok(pack)
+    }
+
+    /// Makes the packs safe and removes the files that they replace.
+    fn finish_pack(&self, compactor: &mut Compactor) -> Result<(), Error> {
+        let full = std::mem::take(&mut compactor.full);
+        let packs: Vec<Head> = full.into_iter().chain(compactor.pack.take()).collect();
+        if packs.is_empty() && compactor.drained.is_empty() {
+            return Ok(());
+        }
+        // What made entries dead has to be as safe as what is removed for it.
+        self.sync_up_to(self.applied.load(Ordering::Acquire))?;
+        for mut pack in packs {
+            let done = self.complete_pack(&mut pack, &mut compactor.buffer);
+            done.map_err(|error| self.poison(error.to_string()))?;
+        }
+        let done = self.remove_files(&compactor.drained);
+        done.map_err(|error| self.poison(error.to_string()))?;
+        compactor.drained.clear();
+        Ok(())
+    }
+
+    fn complete_pack(&self, pack: &mut Head, buffer: &mut Vec<u8>) -> io::Result<()> {
+        pack.close_frame(self.clock.now());
+        if let Some(output) = pack.take_output() {
+            output.write(buffer)?;
+        }
+        pack.file.sync()?;
+        self.complete_one(pack, true)
+    }
+
+    fn remove_files(&self, slots: &[u16]) -> io::Result<()> {
+        let home = self.writer.lock().home.clone();
+        let tables = self.tables.load_full();
+        let segments: Vec<_> = slots.iter().filter_map(|slot| tables.segment(*slot)).collect();
+        for segment in &segments {
+            home.disk.remove(&home.directory.join(segment.name()))?;
+        }
+        // Until their names are gone for good, removals of what they hold are kept.
+        home.disk.sync_dir(&home.directory)?;
+        let mut writer = self.writer.lock();
+        writer.publish(&self.tables, |table| {
+            for segment in &segments {
+                if let Some(place) = table.get_mut(usize::from(segment.slot)) {
+                    *place = None;
+                }
+            }
+        });
+        writer.reclaimed += segments.len() as u64;
+        segments.iter().for_each(|segment| writer.free_slot(segment));
+        Ok(())
+    }
+}
+
+impl Compactor {
+    /// Whether the bandwidth allows another slice.
+    fn may_move(&mut self, need: Need, bytes_per_s: u64, now: Timestamp) -> bool {
+        if need == Need::Much || bytes_per_s == 0 {
+            return true;
+        }
+        let since_ms = now.ms().saturating_sub(self.reckoned.ms()).min(1_000);
+        self.reckoned = now;
+        self.allowance = (self.allowance + bytes_per_s * since_ms / 1_000).min(bytes_per_s);
+        self.allowance > 0
+    }
+}

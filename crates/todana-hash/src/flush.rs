@@ -1,0 +1,188 @@
+//! From memory to the disk: writing what was appended, making it safe, completing segments.
+//!
+//! One thread at a time does it, under the flusher's lock; writers append meanwhile. The order is what the
+//! crash argument rests on: frames of older segments before those of younger ones; a footer that says
+//! *synced* only after a sync of all frames of its segment.
+
+use crate::hash::{Hash, advanced};
+use crate::head::{Head, Output};
+use crate::layout::header::SegmentKind;
+use crate::options::FlushPolicy;
+use crate::segment::Segment;
+use crate::writer::is_full;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use todana_engine::{Error, JobProgress};
+use todana_io::DiskFile;
+use todana_record::Timestamp;
+
+/// Longest time between two looks of the job, in ms.
+const IDLE_MS: u64 = 100;
+
+/// What is under way to the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Flusher {
+    /// Full segments that are written but have no footer yet.
+    incomplete: Vec<Head>,
+    /// The file of the log that has writes which were not synced.
+    unsynced: Option<Arc<dyn DiskFile>>,
+    /// Files of segments that have a footer but were not synced: only under the policy `never`.
+    loose: Vec<Arc<dyn DiskFile>>,
+    buffer: Vec<u8>,
+    last_sync: Timestamp,
+}
+
+impl Hash {
+    /// Writes everything appended so far; with `sync` makes it safe too.
+    pub(crate) fn write_out(&self, sync: bool) -> Result<(), Error> {
+        let mut flusher = self.flusher.lock();
+        self.write_under(&mut flusher, sync)
+    }
+
+    /// Makes everything up to a sequence safe, unless it is.
+    pub(crate) fn sync_up_to(&self, wanted: u64) -> Result<(), Error> {
+        if self.durable.load(Ordering::Acquire) >= wanted {
+            return self.check_poison();
+        }
+        let mut flusher = self.flusher.lock();
+        // Whoever held the lock before has perhaps done it for us.
+        if self.durable.load(Ordering::Acquire) >= wanted {
+            return Ok(());
+        }
+        self.write_under(&mut flusher, true)
+    }
+
+    fn write_under(&self, flusher: &mut Flusher, sync: bool) -> Result<(), Error> {
+        self.check_poison()?;
+        self.flush_wanted.store(false, Ordering::Release);
+        let now = self.clock.now();
+        let (outputs, applied) = {
+            let mut writer = self.writer.lock();
+            let Some(log) = &mut writer.log else { return Ok(()) };
+            log.close_frame(now);
+            let last = log.take_output();
+            let mut retired = std::mem::take(&mut writer.retired);
+            let mut outputs: Vec<Output> =
+                retired.iter_mut().filter_map(Head::take_output).collect();
+            outputs.extend(last);
+            flusher.incomplete.append(&mut retired);
+            (outputs, self.applied.load(Ordering::Acquire))
+        };
+        let done = self.write_and_sync(flusher, &outputs, sync, applied);
+        done.map_err(|error| self.poison(error.to_string()))?;
+        if sync {
+            flusher.last_sync = now;
+            advanced(self);
+        }
+        if sync || self.options.flush == FlushPolicy::Never {
+            let done = self.complete(flusher, sync);
+            done.map_err(|error| self.poison(error.to_string()))?;
+        }
+        self.make_spare()
+    }
+
+    fn write_and_sync(
+        &self,
+        flusher: &mut Flusher,
+        outputs: &[Output],
+        sync: bool,
+        applied: u64,
+    ) -> io::Result<()> {
+        for output in outputs {
+            output.write(&mut flusher.buffer)?;
+        }
+        if let Some(last) = outputs.last() {
+            flusher.unsynced = Some(last.file.clone());
+        }
+        if sync {
+            for file in flusher.loose.drain(..) {
+                file.sync()?;
+            }
+            for head in &flusher.incomplete {
+                head.file.sync()?;
+            }
+            if let Some(file) = flusher.unsynced.take() {
+                file.sync()?;
+            }
+            self.durable.fetch_max(applied, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// Writes the footers of full segments and has readers use their files.
+    fn complete(&self, flusher: &mut Flusher, synced: bool) -> io::Result<()> {
+        for head in std::mem::take(&mut flusher.incomplete) {
+            self.complete_one(&head, synced)?;
+            if !synced {
+                flusher.loose.push(head.file);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn complete_one(&self, head: &Head, synced: bool) -> io::Result<()> {
+        let len = head.write_footer(synced)?;
+        if synced {
+            head.file.sync()?;
+        }
+        let tail = &head.segment;
+        let frames = head.frames().to_vec();
+        let segment = Segment::of_file(tail.slot, tail.id, tail.kind, head.file.clone(), frames)?;
+        let mut writer = self.writer.lock();
+        let (lowest, highest) = head.range();
+        writer.account(tail.slot, |account| {
+            account.len = len as u64;
+            account.data = head.data_len();
+            (account.lowest, account.highest) = (lowest, highest);
+            account.is_pack = tail.kind == SegmentKind::Pack;
+            account.complete = true;
+        });
+        let slot = usize::from(tail.slot);
+        writer.publish(&self.tables, |segments| segments[slot] = Some(Arc::new(segment)));
+        Ok(())
+    }
+
+    /// Takes space ahead, so that a full disk refuses writes before they are attempted.
+    fn make_spare(&self) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        let wanted = writer.spare.is_none();
+        if !wanted || writer.log.as_ref().is_none_or(|log| !log.is_half_full()) && !writer.short {
+            return Ok(());
+        }
+        match writer.blank(SegmentKind::Log, 0) {
+            Ok(blank) => {
+                writer.spare = Some(blank);
+                writer.short = false;
+                Ok(())
+            }
+            Err(error) if is_full(&error) => {
+                writer.short = true;
+                Ok(())
+            }
+            Err(error) => Err(self.poison(error.to_string())),
+        }
+    }
+
+    pub(crate) fn flush_job(&self, now: Timestamp) -> JobProgress {
+        let wanted = self.flush_wanted.load(Ordering::Acquire);
+        let behind = self.durable.load(Ordering::Acquire) < self.applied.load(Ordering::Acquire);
+        let idle_ms = match self.options.flush {
+            FlushPolicy::Interval(interval) => {
+                u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).clamp(1, IDLE_MS)
+            }
+            FlushPolicy::Never | FlushPolicy::Group => IDLE_MS,
+        };
+        let due = match self.options.flush {
+            FlushPolicy::Never => false,
+            FlushPolicy::Group => behind,
+            FlushPolicy::Interval(interval) => {
+                let since = now.ms().saturating_sub(self.flusher.lock().last_sync.ms());
+                behind && u128::from(since) >= interval.as_millis()
+            }
+        };
+        // A failure has poisoned the store: whoever writes next is told.
+        let _ = self.write_out(wanted || due);
+        JobProgress::IdleUntil(now.plus_ms(idle_ms))
+    }
+}

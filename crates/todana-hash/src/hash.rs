@@ -1,0 +1,574 @@
+//! The engine.
+
+use crate::edit;
+use crate::flush::Flusher;
+use crate::index::{Probe, spread};
+use crate::layout::record::{Fields, Operation};
+use crate::options::{FlushPolicy, HashOptions};
+use crate::view::{Hit, Tables};
+use crate::writer::{Change, Writer};
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use todana_engine::{
+    Absence, Applied, Cursor, Edit, Effect, Engine, Error, Found, JobProgress, Level, Limits,
+    Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
+    UnitMutation, UpdateStream, View,
+};
+use todana_io::{Lock, prefetch};
+use todana_record::{Expiry, IndexHash, KEY_LEN_MAX, PartitionId, Position, Timestamp};
+
+/// Keys that are looked up together.
+const BATCH: usize = 32;
+const PARTITION: PartitionId = PartitionId(0);
+
+/// The jobs of [`Hash`], in order.
+pub(crate) const JOBS: [&str; 2] = ["flush", "compact"];
+/// Number of the job that writes and flushes.
+pub(crate) const JOB_FLUSH: usize = 0;
+
+/// A persistent hash store.
+pub struct Hash {
+    pub(crate) options: HashOptions,
+    pub(crate) clock: StoreClock,
+    pub(crate) hash: IndexHash,
+    pub(crate) versions: bool,
+    /// Sequences at which incarnations begin.
+    pub(crate) starts: Vec<(u32, u64)>,
+    pub(crate) tables: ArcSwap<Tables>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) flusher: Mutex<Flusher>,
+    pub(crate) compactor: Mutex<crate::compact::Compactor>,
+    /// Highest sequence that everybody sees, and that is safe.
+    pub(crate) applied: AtomicU64,
+    pub(crate) durable: AtomicU64,
+    /// Odd while a unit is half visible.
+    pub(crate) units: AtomicU64,
+    /// When a flush of all records is due, in ms; 0 for never.
+    pub(crate) due_ms: AtomicU64,
+    pub(crate) flush_wanted: AtomicBool,
+    pub(crate) poison: OnceLock<String>,
+    pub(crate) listeners: RwLock<Vec<Arc<dyn Listener>>>,
+    pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
+    pub(crate) report: crate::recovery::Report,
+}
+
+impl std::fmt::Debug for Hash {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Hash").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Hash {
+    #[inline]
+    fn hash_of(&self, key: &[u8]) -> u64 {
+        spread(self.hash.of(key))
+    }
+
+    pub(crate) fn position(&self, sequence: u64) -> Position {
+        let at = self.starts.partition_point(|(_, first)| *first <= sequence).saturating_sub(1);
+        let incarnation = self.starts.get(at).map_or(0, |(incarnation, _)| *incarnation);
+        Position { incarnation, sequence }
+    }
+
+    /// What happened when it was opened.
+    pub fn report(&self) -> &crate::recovery::Report {
+        &self.report
+    }
+
+    pub(crate) fn tell(&self, call: impl Fn(&dyn Listener)) {
+        for listener in self.listeners.read().iter() {
+            call(&**listener);
+        }
+    }
+
+    pub(crate) fn check_poison(&self) -> Result<(), Error> {
+        match self.poison.get() {
+            Some(reason) => Err(Error::Poisoned(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the store for good.
+    pub(crate) fn poison(&self, reason: String) -> Error {
+        Error::Poisoned(self.poison.get_or_init(|| reason).clone())
+    }
+
+    fn stop_on_poison<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Poisoned(reason)) = &result {
+            self.poison(reason.clone());
+        }
+        result
+    }
+
+    fn check_key(key: &[u8]) -> Result<(), Error> {
+        match key.len() > KEY_LEN_MAX {
+            true => Err(Error::KeyTooLarge { len: key.len() as u64, max: KEY_LEN_MAX as u64 }),
+            false => Ok(()),
+        }
+    }
+
+    /// Carries out a flush that has become due.
+    #[inline]
+    fn flush_if_due(&self, now: Timestamp) -> Result<(), Error> {
+        let due = self.due_ms.load(Ordering::Acquire);
+        match due != 0 && due <= now.ms() {
+            true => self.cut_due(now),
+            false => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn cut_due(&self, now: Timestamp) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        match writer.flush_due.is_past(now) {
+            true => self.cut(&mut writer, now).map(|_| ()),
+            false => Ok(()),
+        }
+    }
+
+    /// Forgets a flush that was to come.
+    pub(crate) fn flush_not_due(&self, now: Timestamp) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        writer.reserve(&self.tables, 64, 1, now)?;
+        let fields = Fields::of(Operation::FlushDue);
+        let change = Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 };
+        let appended = writer.append(&change)?;
+        writer.flush_due = Expiry::NEVER;
+        self.due_ms.store(0, Ordering::Release);
+        self.finish(&mut writer, appended.sequence);
+        Ok(())
+    }
+
+    /// Removes everything stored before.
+    fn cut(&self, writer: &mut Writer, now: Timestamp) -> Result<u64, Error> {
+        writer.reserve(&self.tables, 64, 1, now)?;
+        let sequence = writer.log.as_ref().map_or(0, |log| log.header.id + log.end() as u64);
+        let fields = Fields { number: sequence, ..Fields::of(Operation::Flush) };
+        let change = Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 };
+        writer.append(&change)?;
+        let cleared = writer.index.clear();
+        cleared.map_err(|error| self.poison(format!("the index: {error}")))?;
+        writer.accounts.iter_mut().for_each(|account| account.live = 0);
+        (writer.cut, writer.flush_due) = (sequence, Expiry::NEVER);
+        self.due_ms.store(0, Ordering::Release);
+        writer.publish(&self.tables, |_| {});
+        self.finish(writer, sequence);
+        Ok(sequence)
+    }
+
+    /// Shows what was appended up to a sequence.
+    #[inline]
+    fn finish(&self, writer: &mut Writer, sequence: u64) {
+        if let Some(log) = &mut writer.log {
+            log.publish();
+        }
+        self.applied.store(sequence, Ordering::Release);
+    }
+
+    /// Looks one key up and visits what is found.
+    #[inline]
+    fn look_up(
+        &self,
+        tables: &mut Guard<Arc<Tables>>,
+        key: &[u8],
+        hash: u64,
+        now: Timestamp,
+        visit: &mut dyn FnMut(Found<'_>) -> Look,
+    ) {
+        loop {
+            let unit = self.units.load(Ordering::Acquire);
+            if unit & 1 == 1 {
+                std::thread::yield_now();
+                continue;
+            }
+            let found = tables.find(hash, key);
+            if let Ok(Probe::Reload) = found {
+                *tables = self.tables.load();
+                continue;
+            }
+            fence(Ordering::Acquire);
+            if self.units.load(Ordering::Relaxed) != unit {
+                continue;
+            }
+            match found {
+                Ok(Probe::Found(hit)) if hit.record.expiry.is_past(now) => {
+                    visit(Found::Absent(Absence::Expired))
+                }
+                Ok(Probe::Found(hit)) => {
+                    let position = self.position(hit.sequence());
+                    visit(Found::Record(edit::view(&hit, position, self.versions)))
+                }
+                Ok(_) => visit(Found::Absent(Absence::Unknown)),
+                Err(error) => visit(Found::Failed(error)),
+            };
+            return;
+        }
+    }
+
+    /// The record of a key under the writer's lock, ended ones included.
+    #[inline]
+    fn current<'t>(
+        &self,
+        tables: &'t Tables,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<Option<Hit<'t>>, Error> {
+        match tables.find(hash, key)? {
+            Probe::Found(hit) => Ok(Some(hit)),
+            // The writer publishes tables before it lets go of its lock.
+            Probe::Absent | Probe::Reload => Ok(None),
+        }
+    }
+
+    fn refuse_when_short(&self, writer: &Writer, change: &Change<'_>) -> Result<(), Error> {
+        let puts = change.fields.operation == Operation::Put;
+        let room = |log: &crate::head::Head| log.room();
+        match puts
+            && writer.short
+            && writer.log.as_ref().map_or(0, room) < change.len_max() + (64 << 10)
+        {
+            true => Err(Error::NoSpace),
+            false => Ok(()),
+        }
+    }
+
+    fn update_one(
+        &self,
+        key: &[u8],
+        now: Timestamp,
+        mutation: &mut dyn Mutation,
+    ) -> Result<Applied, Error> {
+        let hash = self.hash_of(key);
+        let mut writer = self.writer.lock();
+        let tables = self.tables.load();
+        let hit = self.current(&tables, hash, key)?;
+        let view = hit
+            .filter(|hit| !hit.record.expiry.is_past(now))
+            .map(|hit| edit::view(&hit, self.position(hit.sequence()), self.versions));
+        let edit = mutation.evaluate(view.as_ref());
+        let Some(change) = edit::change(&edit, key, hash, view.as_ref())? else {
+            let sequence = self.applied.load(Ordering::Relaxed);
+            let version = view.map_or(0, |view| view.meta.version);
+            return Ok(Applied { position: self.position(sequence), version });
+        };
+        self.refuse_when_short(&writer, &change)?;
+        writer.reserve(&self.tables, change.len_max(), 1, now)?;
+        let appended = writer.append(&change)?;
+        self.finish(&mut writer, appended.sequence);
+        writer.point(&self.tables, &change, appended, hit.as_ref().map(edit::old_of))?;
+        let wants = writer.wants_writing();
+        let behind = writer.retired.len();
+        drop(writer);
+        self.after_append(wants, behind)?;
+        let version = match (change.fields.operation, self.versions) {
+            (Operation::Put, true) => change.version.unwrap_or(appended.sequence),
+            _ => 0,
+        };
+        Ok(Applied { position: self.position(appended.sequence), version })
+    }
+
+    /// Has what was appended written, when it is much; writes it here when nobody else does.
+    #[inline]
+    fn after_append(&self, wants: bool, behind: usize) -> Result<(), Error> {
+        if wants {
+            if behind >= 2 {
+                return self.write_out(false);
+            }
+            self.tell(|listener| listener.wanted(JOB_FLUSH));
+        }
+        Ok(())
+    }
+
+    fn update_unit(
+        &self,
+        keys: &[&[u8]],
+        now: Timestamp,
+        mutation: &mut dyn UnitMutation,
+    ) -> Result<Applied, Error> {
+        let mut writer = self.writer.lock();
+        let tables = self.tables.load();
+        let mut hits = Vec::with_capacity(keys.len());
+        for key in keys {
+            let hash = self.hash_of(key);
+            hits.push((hash, self.current(&tables, hash, key)?));
+        }
+        let views: Vec<Option<View<'_>>> = hits
+            .iter()
+            .map(|(_, hit)| {
+                let hit = hit.filter(|hit| !hit.record.expiry.is_past(now))?;
+                Some(edit::view(&hit, self.position(hit.sequence()), self.versions))
+            })
+            .collect();
+        let edits = mutation.evaluate(&views);
+        let mut changes = Vec::with_capacity(keys.len());
+        for (at, edit) in edits.iter().enumerate().take(keys.len()) {
+            // Of edits to one key the last counts.
+            let is_last = |later: &Edit<'_>| matches!(later, Edit::Keep);
+            let same = |other: usize| keys.get(other) == keys.get(at);
+            let overruled = edits
+                .iter()
+                .enumerate()
+                .skip(at + 1)
+                .any(|(other, later)| same(other) && !is_last(later));
+            if let (Some((hash, hit)), Some(view), false) = (hits.get(at), views.get(at), overruled)
+            {
+                let change = edit::change(edit, keys[at], *hash, view.as_ref())?;
+                changes.extend(change.map(|change| (change, hit.as_ref().map(edit::old_of))));
+            }
+        }
+        if changes.is_empty() {
+            let sequence = self.applied.load(Ordering::Relaxed);
+            return Ok(Applied { position: self.position(sequence), version: 0 });
+        }
+        for (change, _) in &changes {
+            self.refuse_when_short(&writer, change)?;
+        }
+        let number = changes.len() as u64;
+        let fields = Fields { number, ..Fields::of(Operation::Unit) };
+        let unit = Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 };
+        let len_max = changes.iter().map(|(change, _)| change.len_max()).sum::<usize>();
+        writer.reserve(&self.tables, len_max + unit.len_max(), changes.len() + 1, now)?;
+        writer.append(&unit)?;
+        self.units.fetch_add(1, Ordering::AcqRel);
+        let done = self.append_all(&mut writer, &changes);
+        self.units.fetch_add(1, Ordering::AcqRel);
+        let sequence = self.stop_on_poison(done)?;
+        let wants = writer.wants_writing();
+        let behind = writer.retired.len();
+        drop(writer);
+        self.after_append(wants, behind)?;
+        Ok(Applied { position: self.position(sequence), version: 0 })
+    }
+
+    fn append_all(
+        &self,
+        writer: &mut Writer,
+        changes: &[(Change<'_>, Option<(crate::index::Place, usize)>)],
+    ) -> Result<u64, Error> {
+        let mut appended = Vec::with_capacity(changes.len());
+        for (change, _) in changes {
+            appended.push(writer.append(change)?);
+        }
+        let sequence = appended.last().map_or(0, |last| last.sequence);
+        self.finish(writer, sequence);
+        for ((change, old), appended) in changes.iter().zip(appended) {
+            writer.point(&self.tables, change, appended, *old)?;
+        }
+        Ok(sequence)
+    }
+}
+
+impl Engine for Hash {
+    fn name(&self) -> &'static str {
+        "hash"
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            key_len_max: KEY_LEN_MAX,
+            value_len_max: edit::VALUE_LEN_MAX,
+            versions: self.versions,
+            evicts: false,
+            remembers: false,
+            waits: false,
+            lags: self.options.flush != FlushPolicy::Never,
+        }
+    }
+
+    fn clock(&self) -> &StoreClock {
+        &self.clock
+    }
+
+    fn get_many(
+        &self,
+        keys: &[&[u8]],
+        now: Timestamp,
+        visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
+    ) {
+        if let Err(error) = self.flush_if_due(now) {
+            for at in 0..keys.len() {
+                visit(at, Found::Failed(error.clone()));
+            }
+            return;
+        }
+        let mut tables = self.tables.load();
+        let mut hashes = [0; BATCH];
+        for (batch, keys) in keys.chunks(BATCH).enumerate() {
+            if let [key] = keys {
+                let hash = self.hash_of(key);
+                let at = batch * BATCH;
+                self.look_up(&mut tables, key, hash, now, &mut |found| visit(at, found));
+                continue;
+            }
+            for (hash, key) in hashes.iter_mut().zip(keys) {
+                *hash = self.hash_of(key);
+                tables.index.prefetch(&tables.directory, *hash);
+            }
+            for (hash, _) in hashes.iter().zip(keys) {
+                let Some(place) = tables.index.guess(&tables.directory, *hash) else { continue };
+                let segment = tables.segment(place.slot);
+                if let Some(byte) = segment.and_then(|segment| segment.hint(place.offset)) {
+                    prefetch(byte);
+                }
+            }
+            for ((at, key), hash) in (batch * BATCH..).zip(keys).zip(hashes) {
+                self.look_up(&mut tables, key, hash, now, &mut |found| visit(at, found));
+            }
+        }
+    }
+
+    fn update(
+        &self,
+        key: &[u8],
+        now: Timestamp,
+        mutation: &mut dyn Mutation,
+    ) -> Result<Progress<Applied>, Error> {
+        self.check_poison()?;
+        Hash::check_key(key)?;
+        self.flush_if_due(now)?;
+        self.stop_on_poison(self.update_one(key, now, mutation)).map(Progress::Done)
+    }
+
+    fn update_many(
+        &self,
+        keys: &[&[u8]],
+        now: Timestamp,
+        mutation: &mut dyn UnitMutation,
+    ) -> Result<Progress<Applied>, Error> {
+        self.check_poison()?;
+        keys.iter().try_for_each(|key| Hash::check_key(key))?;
+        self.flush_if_due(now)?;
+        self.stop_on_poison(self.update_unit(keys, now, mutation)).map(Progress::Done)
+    }
+
+    fn apply(
+        &self,
+        _: PartitionId,
+        _: Position,
+        effect: &Effect<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        crate::apply::apply(self, effect, now)
+    }
+
+    fn scan(
+        &self,
+        from: &Cursor,
+        count: usize,
+        now: Timestamp,
+        visit: &mut dyn FnMut(&View<'_>),
+    ) -> Result<Option<Cursor>, Error> {
+        self.flush_if_due(now)?;
+        let from = match <[u8; 8]>::try_from(&from.0[..]) {
+            Ok(bytes) => u64::from_le_bytes(bytes),
+            Err(_) if from.0.is_empty() => 0,
+            Err(_) => return Ok(None),
+        };
+        let mut places = Vec::with_capacity(count);
+        let (next, tables) = {
+            let writer = self.writer.lock();
+            let next = writer.index.walk(from, count.max(1), &mut |place| places.push(place));
+            (next, self.tables.load_full())
+        };
+        for place in places {
+            if let Some(hit) = tables.entry(place)?.filter(|hit| !hit.record.expiry.is_past(now)) {
+                visit(&edit::view(&hit, self.position(hit.sequence()), self.versions));
+            }
+        }
+        Ok(next.map(|next| Cursor(next.to_le_bytes().to_vec())))
+    }
+
+    fn watermark(&self, _: PartitionId, level: Level) -> Position {
+        let applied = self.applied.load(Ordering::Acquire);
+        self.position(match level {
+            Level::Durable | Level::Replicated if self.options.flush != FlushPolicy::Never => {
+                self.durable.load(Ordering::Acquire)
+            }
+            _ => applied,
+        })
+    }
+
+    fn request_flush(&self, _: PartitionId) {
+        if !self.flush_wanted.swap(true, Ordering::AcqRel) {
+            self.tell(|listener| listener.wanted(JOB_FLUSH));
+        }
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let wanted = self.applied.load(Ordering::Acquire);
+        self.sync_up_to(wanted)
+    }
+
+    fn compact(&self) -> Result<(), Error> {
+        Hash::compact(self)
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        Hash::close(self)
+    }
+
+    fn subscribe(&self, listener: Arc<dyn Listener>) {
+        self.listeners.write().push(listener);
+    }
+
+    fn stream(&self, _: PartitionId, _: Position) -> Result<Box<dyn UpdateStream>, StreamError> {
+        Err(StreamError::Off)
+    }
+
+    fn snapshot(&self, _: PartitionId) -> Result<Box<dyn Snapshot>, StreamError> {
+        Err(StreamError::Off)
+    }
+
+    fn flush(&self, due: Option<Timestamp>, now: Timestamp) -> Result<Position, Error> {
+        self.check_poison()?;
+        self.flush_if_due(now)?;
+        let mut writer = self.writer.lock();
+        let sequence = match due.filter(|due| *due > now) {
+            None => self.cut(&mut writer, now)?,
+            Some(due) => {
+                writer.reserve(&self.tables, 64, 1, now)?;
+                let fields = Fields { expiry: Expiry::at(due), ..Fields::of(Operation::FlushDue) };
+                let change = Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 };
+                let appended = writer.append(&change)?;
+                writer.flush_due = Expiry::at(due);
+                self.due_ms.store(due.ms(), Ordering::Release);
+                self.finish(&mut writer, appended.sequence);
+                appended.sequence
+            }
+        };
+        Ok(self.position(sequence))
+    }
+
+    fn jobs(&self) -> &'static [&'static str] {
+        &JOBS
+    }
+
+    fn run_job(&self, job: usize, now: Timestamp) -> JobProgress {
+        match job {
+            JOB_FLUSH => self.flush_job(now),
+            _ => self.compact_job(now),
+        }
+    }
+
+    fn statistics(&self, _: Timestamp) -> Statistics {
+        let writer = self.writer.lock();
+        let index_bytes = writer.index.index().bytes();
+        let mut statistics = Statistics::default();
+        statistics.records = writer.index.len();
+        statistics.records_stored = writer.stored;
+        statistics.records_moved = writer.moved;
+        statistics.expired = writer.expired;
+        statistics.segments_reclaimed = writer.reclaimed;
+        statistics.live_bytes = writer.live_len();
+        statistics.memory_bytes = index_bytes;
+        statistics.index_bytes = index_bytes;
+        statistics
+    }
+}
+
+/// Tells listeners that a watermark has advanced.
+pub(crate) fn advanced(hash: &Hash) {
+    hash.tell(|listener| listener.advanced(PARTITION));
+}

@@ -1,0 +1,314 @@
+//! Where entries are appended: a segment that is being written, in memory first.
+
+use crate::layout::footer::{self, EntryKind, Summary, Tables};
+use crate::layout::frame::{self, Frame, PAYLOAD_LEN, header_len};
+use crate::layout::header::{HEADER_LEN, SegmentHeader};
+use crate::segment::{Segment, file_name};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use todana_io::{Disk, DiskFile, Open, Tail, TailWriter};
+use todana_record::{Expiry, Timestamp};
+
+/// More than an entry adds to the tables of a footer.
+const TABLES_LEN_MAX: usize = 32;
+
+/// A file with its space taken, to become a segment.
+#[derive(Debug)]
+pub(crate) struct Blank {
+    pub(crate) id: u64,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) len: usize,
+    tail: Arc<Tail>,
+    writer: TailWriter,
+}
+
+impl Blank {
+    /// Makes the file and takes its space; its name survives a crash when this returns.
+    ///
+    /// # Errors
+    /// What the disk says; `StorageFull` when there is not enough space, and no file is left then.
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        directory: &Path,
+        id: u64,
+        kind: crate::layout::header::SegmentKind,
+        len: usize,
+    ) -> io::Result<Blank> {
+        let path = directory.join(file_name(id, kind));
+        let (tail, writer) = Tail::with_capacity(len)?;
+        let file = disk.open(&path, Open::Create)?;
+        if let Err(error) = file.allocate(len as u64) {
+            drop(file);
+            // What cannot be removed now is removed at the next open: it is no segment yet.
+            let _ = disk.remove(&path);
+            return Err(error);
+        }
+        disk.sync_dir(directory)?;
+        Ok(Blank { id, file: file.into(), len, tail, writer })
+    }
+}
+
+/// A segment that is being written.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) header: SegmentHeader,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) file: Arc<dyn DiskFile>,
+    tail: TailWriter,
+    len: usize,
+    width: usize,
+    tables: Tables,
+    /// Start of the frame that is open, and the length that its payload was promised.
+    open: Option<(usize, usize)>,
+    /// Frames that are closed and not written yet.
+    closed: Vec<Frame>,
+    /// All frames that are closed.
+    frames: Vec<Frame>,
+    header_written: bool,
+    lowest: u64,
+    highest: u64,
+    time: Timestamp,
+    cut: u64,
+    flush_due: Expiry,
+}
+
+/// Bytes on their way into a file.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) file: Arc<dyn DiskFile>,
+    id: u64,
+    header: Option<Vec<u8>>,
+    frames: Vec<Frame>,
+    tail: Arc<Tail>,
+}
+
+impl Head {
+    pub(crate) fn new(blank: Blank, header: SegmentHeader, slot: u16, width: usize) -> Head {
+        let Blank { id, file, len, tail, mut writer } = blank;
+        writer.skip(HEADER_LEN);
+        Head {
+            segment: Arc::new(Segment::of_tail(slot, id, header.kind, tail)),
+            header,
+            file,
+            tail: writer,
+            len,
+            width,
+            tables: Tables::default(),
+            open: None,
+            closed: Vec::new(),
+            frames: Vec::new(),
+            header_written: false,
+            lowest: u64::MAX,
+            highest: 0,
+            time: Timestamp::from_ms(0),
+            cut: header.cut,
+            flush_due: header.flush_due,
+        }
+    }
+
+    /// Remembers the flushes as they stood when it was full.
+    pub(crate) fn end_with(&mut self, cut: u64, flush_due: Expiry) {
+        (self.cut, self.flush_due) = (cut, flush_due);
+    }
+
+    /// Byte where the next entry would stand at the earliest.
+    pub(crate) fn end(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Bytes that the finished file will take, as things stand.
+    pub(crate) fn file_len(&self) -> usize {
+        self.tail.len() + self.tables.footer_len()
+    }
+
+    /// Bytes that are left for entries.
+    pub(crate) fn room(&self) -> usize {
+        self.len.saturating_sub(self.file_len())
+    }
+
+    /// Whether it is time to make the next one.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.room() < self.len / 2
+    }
+
+    /// Whether anything was appended.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tail.len() == HEADER_LEN
+    }
+
+    /// Bytes of a segment that takes one entry, or unit, of at most `payload_len`.
+    pub(crate) const fn least_len(payload_len: usize) -> usize {
+        HEADER_LEN
+            + header_len(payload_len)
+            + payload_len
+            + footer::TRAILER_LEN
+            + TABLES_LEN_MAX * (2 + payload_len / 16)
+    }
+
+    /// Opens a frame for `count` entries of at most `payload_len` bytes together, unless they fit the
+    /// open one. `false` when the segment has no room for them.
+    #[inline]
+    pub(crate) fn reserve(&mut self, payload_len: usize, count: usize, now: Timestamp) -> bool {
+        if let Some((start, promised)) = self.open {
+            let used = self.tail.len() - start - header_len(promised);
+            if promised <= PAYLOAD_LEN && used + payload_len <= PAYLOAD_LEN {
+                return self.has_room(payload_len, count);
+            }
+            self.close_frame(now);
+        }
+        let promised = payload_len.max(1);
+        if !self.has_room(header_len(promised) + promised, count + 1) {
+            return false;
+        }
+        self.open = Some((self.tail.len(), promised));
+        self.tail.skip(header_len(promised));
+        true
+    }
+
+    fn has_room(&self, len: usize, count: usize) -> bool {
+        self.file_len() + len + (count + 1) * TABLES_LEN_MAX <= self.len
+    }
+
+    /// Appends an entry for which room was reserved; gives its byte.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        parts: [&[u8]; 4],
+        kind: EntryKind,
+        hash: u64,
+        sequence: Option<u64>,
+    ) -> u32 {
+        let at = self.tail.len();
+        for part in parts {
+            self.tail.append(part);
+        }
+        self.tables.add_entry(self.tail.len() - at, kind, hash, self.width);
+        let sequence = sequence.unwrap_or(self.header.id + at as u64);
+        self.lowest = self.lowest.min(sequence);
+        self.highest = self.highest.max(sequence);
+        crate::layout::narrow(at)
+    }
+
+    /// Shows readers what was appended.
+    #[inline]
+    pub(crate) fn publish(&mut self) {
+        self.tail.publish();
+    }
+
+    /// Ends the open frame, so that it can be written.
+    pub(crate) fn close_frame(&mut self, now: Timestamp) {
+        let Some((start, promised)) = self.open.take() else { return };
+        let payload_start = start + header_len(promised);
+        let mut payload_len = self.tail.len() - payload_start;
+        if promised > PAYLOAD_LEN && payload_len < promised {
+            // The header has a sum for each piece that was promised: zeros fill the last.
+            self.tail.skip(promised - payload_len);
+            self.tables.add_entry(promised - payload_len, EntryKind::Other, 0, 0);
+            payload_len = promised;
+        }
+        self.tables.add_frame(payload_len);
+        self.time = self.time.max(now);
+        let frame = Frame { start, payload_len, time: now };
+        self.closed.push(frame);
+        self.frames.push(frame);
+        self.tail.publish();
+    }
+
+    /// What is closed and not on its way yet.
+    pub(crate) fn take_output(&mut self) -> Option<Output> {
+        if self.closed.is_empty() && self.header_written {
+            return None;
+        }
+        let header = (!self.header_written).then(|| self.header.encode());
+        self.header_written = true;
+        Some(Output {
+            file: self.file.clone(),
+            id: self.header.id,
+            header,
+            frames: std::mem::take(&mut self.closed),
+            tail: self.tail.tail().clone(),
+        })
+    }
+
+    /// Bytes of its frames.
+    pub(crate) fn data_len(&self) -> u64 {
+        (self.tail.len() - HEADER_LEN) as u64
+    }
+
+    /// Frames that were closed.
+    pub(crate) fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// Lowest and highest sequence of its entries.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        (self.lowest, self.highest)
+    }
+
+    /// Writes the footer behind what was written and cuts the file there; gives its length. `synced`
+    /// says whether the frames are safe.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn write_footer(&self, synced: bool) -> io::Result<usize> {
+        let summary = Summary {
+            frames_end: self.frames.last().map_or(HEADER_LEN, Frame::end),
+            count: 0,
+            lowest: self.lowest,
+            highest: self.highest,
+            cut: self.cut,
+            flush_due: self.flush_due,
+            time: self.time,
+            synced,
+            width: self.width,
+        };
+        write_footer(&*self.file, self.header.id, &self.tables, &summary)
+    }
+}
+
+/// Writes a footer behind the frames of a file; gives the file's length.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn write_footer(
+    file: &dyn DiskFile,
+    id: u64,
+    tables: &Tables,
+    summary: &Summary,
+) -> io::Result<usize> {
+    let bytes = footer::encode(id, tables, summary);
+    let len = summary.frames_end + bytes.len();
+    file.write_at(summary.frames_end as u64, &bytes)?;
+    file.set_len(len as u64)?;
+    Ok(len)
+}
+
+impl Output {
+    /// Writes the bytes, in pieces of about `WRITE_LEN`.
+    ///
+    /// # Errors
+    /// What the disk says; nothing is known of the bytes then.
+    pub(crate) fn write(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        const WRITE_LEN: usize = 256 * 1024;
+        if let Some(header) = &self.header {
+            self.file.write_at(0, header)?;
+        }
+        let published = self.tail.published();
+        buffer.clear();
+        let mut at = self.frames.first().map_or(0, |frame| frame.start);
+        for frame in &self.frames {
+            let payload = published.get(frame.payload_start()..frame.end()).unwrap_or_default();
+            frame::encode(self.id, frame, payload, buffer);
+            if buffer.len() >= WRITE_LEN {
+                self.file.write_at(at as u64, buffer)?;
+                at += buffer.len();
+                buffer.clear();
+            }
+        }
+        if !buffer.is_empty() {
+            self.file.write_at(at as u64, buffer)?;
+        }
+        Ok(())
+    }
+}

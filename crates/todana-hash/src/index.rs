@@ -1,0 +1,323 @@
+//! The index: where the record of each key lies, 8 bytes a record in tables that are filled to nine
+//! tenths.
+//!
+//! ```text
+//! entry (u64)   63           42 41          26 25             0
+//!              +---------------+--------------+----------------+
+//!              | tag           | segment      | offset (bytes) |
+//!              +---------------+--------------+----------------+
+//! directory     word = table's place and size, depth, a sequence number; found by the hash's top bits
+//! table         entries in order of their tags, each at or a little after its home, with gaps
+//! ```
+//!
+//! The top `bits` bits of a key's hash, `q`, order the whole index. A table holds an interval of them: all
+//! that begin with its prefix of `depth` bits. An entry keeps the lowest 22 bits of `q`, and no prefix is
+//! shorter than the others, so an entry says its `q` whole: tables grow and split without reading a
+//! single key. A table that is full is copied into one an eighth larger, or, when it would pass 16 KiB,
+//! into two; that is all that a put ever moves. (The directory, 8 bytes for 1,500 records, doubles.)
+//!
+//! **One writer, readers without locks.** Entries move right one by one, from the end, while room is made
+//! for one, so a reader that goes from left to right meets each of the others. A removal moves entries
+//! left and makes the table's sequence number odd meanwhile; a reader that found nothing looks whether its
+//! word is still what it was, else it looks again. Memory of tables is never given back to the system
+//! and holds nothing but entries, so a reader that was overtaken sees entries of other keys, finds that
+//! their keys are not its own, and looks again. A doubled directory leaves zeros behind: *reload*.
+
+mod arena;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use arena::Arena;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use todana_io::prefetch;
+pub(crate) use writer::{Doubled, IndexWriter};
+
+/// Bits of an offset in a segment.
+pub(crate) const OFFSET_BITS: u32 = 26;
+/// Bits of the number of a segment; 0 is no segment.
+pub(crate) const SLOT_BITS: u32 = 16;
+const TAG_BITS: u32 = 64 - OFFSET_BITS - SLOT_BITS;
+const PLACE_MASK: u64 = (1 << (OFFSET_BITS + SLOT_BITS)) - 1;
+
+/// The binary logarithm of 1 + n / 16, for n from 0 to 15, as a fraction of 2^64.
+const LOGARITHMS: [u64; 16] = [
+    0x0000000000000000,
+    0x1663f6fac913167c,
+    0x2b803473f7ad0f3f,
+    0x3f782d7204d01447,
+    0x5269e12f346e2bf9,
+    0x646eea247c5c22d2,
+    0x759d4f80cba83bf8,
+    0x86082806b1d532c4,
+    0x95c01a39fbd6879f,
+    0xa4d3c25e68dc57f2,
+    0xb35004723c465e69,
+    0xc1404eadf38396de,
+    0xceaecfea80859b33,
+    0xdba4a47aa996d25a,
+    0xe829fb693044b398,
+    0xf446359b13539551,
+];
+
+/// Spreads hashes unevenly, in order: twice as dense at the end as at the beginning (the logarithm of
+/// 1 + x, in 16 straight pieces). So tables are of all sizes at any time, and the memory that one has
+/// grown out of is what another grows into; with an even spread all would grow at once (Martin 1979,
+/// *Spiral storage*).
+#[inline]
+pub(crate) fn spread(hash: u64) -> u64 {
+    let at = (hash >> 60) as usize;
+    let low = LOGARITHMS[at];
+    let width = LOGARITHMS.get(at + 1).copied().unwrap_or(0).wrapping_sub(low);
+    low + ((u128::from(hash << 4) * u128::from(width)) >> 64) as u64
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// Number of its segment in the table of segments, from 1.
+    pub(crate) slot: u16,
+    /// Byte in the segment.
+    pub(crate) offset: u32,
+}
+
+/// An entry of the index; 0 is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry(u64);
+
+impl Entry {
+    #[inline]
+    fn new(q: u64, place: Place) -> Entry {
+        let tag = q << (64 - TAG_BITS);
+        Entry(tag | u64::from(place.slot) << OFFSET_BITS | u64::from(place.offset))
+    }
+
+    #[inline]
+    pub(crate) fn place(self) -> Place {
+        Place {
+            slot: ((self.0 & PLACE_MASK) >> OFFSET_BITS) as u16,
+            offset: (self.0 & ((1 << OFFSET_BITS) - 1)) as u32,
+        }
+    }
+
+    #[inline]
+    fn tag(self) -> u64 {
+        self.0 >> (64 - TAG_BITS)
+    }
+}
+
+/// A word of the directory: where a table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Word(u64);
+
+const SEQUENCE_BITS: u32 = 26;
+const DEPTH_SHIFT: u32 = SEQUENCE_BITS;
+const UNITS_SHIFT: u32 = DEPTH_SHIFT + 6;
+const UNIT_SHIFT: u32 = UNITS_SHIFT + 6;
+
+impl Word {
+    /// Left behind in a directory that is no longer used.
+    const RELOAD: Word = Word(0);
+
+    fn new(unit: u32, units: u32, depth: u32, sequence: u64) -> Word {
+        let sequence = sequence & ((1 << SEQUENCE_BITS) - 1);
+        let place = u64::from(unit) << UNIT_SHIFT | u64::from(units) << UNITS_SHIFT;
+        Word(place | u64::from(depth) << DEPTH_SHIFT | sequence)
+    }
+
+    #[inline]
+    fn unit(self) -> u32 {
+        (self.0 >> UNIT_SHIFT) as u32
+    }
+
+    #[inline]
+    fn units(self) -> u32 {
+        (self.0 >> UNITS_SHIFT & 0x3f) as u32
+    }
+
+    #[inline]
+    fn depth(self) -> u32 {
+        (self.0 >> DEPTH_SHIFT & 0x3f) as u32
+    }
+
+    #[inline]
+    fn sequence(self) -> u64 {
+        self.0 & ((1 << SEQUENCE_BITS) - 1)
+    }
+
+    #[inline]
+    fn is_changing(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// Same table, next sequence number.
+    fn next(self) -> Word {
+        Word::new(self.unit(), self.units(), self.depth(), self.sequence() + 1)
+    }
+}
+
+/// Where the tables are, by the top bits of the hash.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    depth: u32,
+    words: Box<[AtomicU64]>,
+}
+
+impl Directory {
+    #[inline]
+    fn word_of(&self, hash: u64) -> &AtomicU64 {
+        // At least 10 bits: the shift is in range.
+        let at = (hash >> (64 - self.depth)) as usize;
+        &self.words[at]
+    }
+}
+
+/// What a reader finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Probe<T> {
+    /// The check gave this.
+    Found(T),
+    /// No entry passed the check.
+    Absent,
+    /// The directory or the table of segments is out of date: load them and look again.
+    Reload,
+}
+
+/// What a check says of an entry.
+#[derive(Debug)]
+pub(crate) enum Check<T> {
+    /// It is the one.
+    Is(T),
+    /// It belongs to another key.
+    IsNot,
+    /// It names a segment that the reader's table does not have.
+    Reload,
+}
+
+/// The part of the index that readers share.
+#[derive(Debug)]
+pub(crate) struct Index {
+    bits: u32,
+    arena: Arena,
+}
+
+/// Slots that have a home in a table of `slots` slots; the others take what is pushed off the end.
+#[inline]
+const fn homes(slots: usize) -> u64 {
+    (slots - slots / 32 - 6) as u64
+}
+
+impl Index {
+    /// Bits of the hash that order the index.
+    pub(crate) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.arena.bytes()
+    }
+
+    #[inline]
+    fn q(&self, hash: u64) -> u64 {
+        hash >> (64 - self.bits)
+    }
+
+    /// The part of a tag that is ordered within a table of this depth.
+    #[inline]
+    fn rest(&self, tag: u64, depth: u32) -> u64 {
+        tag & ((1 << (self.bits - depth)) - 1)
+    }
+
+    #[inline]
+    fn home(&self, rest: u64, depth: u32, slots: usize) -> usize {
+        ((rest * homes(slots)) >> (self.bits - depth)) as usize
+    }
+
+    #[inline]
+    fn table(&self, word: Word) -> &[AtomicU64] {
+        self.arena.slots(word.unit(), word.units())
+    }
+
+    /// Brings the line where a key's entry should be near.
+    #[inline]
+    pub(crate) fn prefetch(&self, directory: &Directory, hash: u64) {
+        let word = Word(directory.word_of(hash).load(Ordering::Acquire));
+        if word == Word::RELOAD {
+            return;
+        }
+        let slots = self.table(word);
+        let home = self.home(self.rest(self.q(hash), word.depth()), word.depth(), slots.len());
+        if let Some(slot) = slots.get(home) {
+            prefetch(slot);
+        }
+        if let Some(slot) = slots.get(home + 8) {
+            prefetch(slot);
+        }
+    }
+
+    /// The first entry that may be the key's, unchecked: to bring its record near.
+    #[inline]
+    pub(crate) fn guess(&self, directory: &Directory, hash: u64) -> Option<Place> {
+        let word = Word(directory.word_of(hash).load(Ordering::Acquire));
+        if word == Word::RELOAD {
+            return None;
+        }
+        let (slots, depth) = (self.table(word), word.depth());
+        let rest = self.rest(self.q(hash), depth);
+        let home = self.home(rest, depth, slots.len());
+        for slot in slots.get(home..)? {
+            let entry = Entry(slot.load(Ordering::Acquire));
+            let other = self.rest(entry.tag(), depth);
+            if entry.0 == 0 || other > rest {
+                return None;
+            }
+            if other == rest {
+                return Some(entry.place());
+            }
+        }
+        None
+    }
+
+    /// Looks for the entry of a hash that passes the check.
+    #[inline]
+    pub(crate) fn probe<T>(
+        &self,
+        directory: &Directory,
+        hash: u64,
+        mut check: impl FnMut(Place) -> Check<T>,
+    ) -> Probe<T> {
+        let place = directory.word_of(hash);
+        loop {
+            let word = Word(place.load(Ordering::Acquire));
+            if word == Word::RELOAD {
+                return Probe::Reload;
+            }
+            if word.is_changing() {
+                std::hint::spin_loop();
+                continue;
+            }
+            let (slots, depth) = (self.table(word), word.depth());
+            let rest = self.rest(self.q(hash), depth);
+            let home = self.home(rest, depth, slots.len());
+            for slot in slots.get(home..).unwrap_or_default() {
+                let entry = Entry(slot.load(Ordering::Acquire));
+                let other = self.rest(entry.tag(), depth);
+                if entry.0 == 0 || other > rest {
+                    break;
+                }
+                if other == rest {
+                    match check(entry.place()) {
+                        Check::Is(found) => return Probe::Found(found),
+                        Check::IsNot => {}
+                        Check::Reload => return Probe::Reload,
+                    }
+                }
+            }
+            fence(Ordering::Acquire);
+            if place.load(Ordering::Relaxed) == word.0 {
+                return Probe::Absent;
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use super::*;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use todana_io::Generator;
+
+fn place(number: u64) -> Place {
+    Place { slot: (number >> 26) as u16 + 1, offset: (number & 0x3ff_ffff) as u32 }
+}
+
+fn look(writer: &IndexWriter, hash: u64, wanted: Place) -> Probe<()> {
+    writer.index().probe(writer.directory(), hash, |place| match place == wanted {
+        true => Check::Is(()),
+        false => Check::IsNot,
+    })
+}
+
+#[test]
+fn a_random_walk_agrees_with_a_map() {
+    let mut random = Generator::new(5);
+    let mut writer = IndexWriter::new(0).unwrap();
+    let mut model: BTreeMap<u64, Place> = BTreeMap::new();
+    for step in 0..400_000_u64 {
+        // Hashes from a small set: some differ in bits that the index does not keep.
+        let hash = random.below(60_000).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ random.below(2);
+        let new = place(step);
+        match (model.get(&hash).copied(), random.below(3)) {
+            (Some(old), 0) => {
+                assert!(writer.remove(hash, old), "step {step} {hash:x}");
+                model.remove(&hash);
+            }
+            (Some(old), _) => {
+                assert!(writer.replace(hash, old, new));
+                model.insert(hash, new);
+            }
+            (None, _) => {
+                let _ = writer.insert(hash, new).unwrap();
+                model.insert(hash, new);
+            }
+        }
+    }
+    assert_eq!(writer.len(), model.len() as u64);
+    for (&hash, &place) in &model {
+        assert_eq!(look(&writer, hash, place), Probe::Found(()));
+    }
+    assert_eq!(look(&writer, 12_345, place(1)), Probe::Absent);
+    for count in [1, 7, 100_000] {
+        let mut all = Vec::new();
+        let mut from = Some(0);
+        while let Some(q) = from {
+            from = writer.walk(q, count, &mut |place| all.push(place));
+        }
+        let mut expected: Vec<Place> = model.values().copied().collect();
+        let key = |place: &Place| (place.slot, place.offset);
+        expected.sort_by_key(key);
+        all.sort_by_key(key);
+        assert_eq!(all, expected, "walk by {count}");
+    }
+    writer.clear().unwrap();
+    assert!(model.iter().all(|(&hash, &place)| look(&writer, hash, place) == Probe::Absent));
+}
+
+#[test]
+fn memory_is_about_nine_bytes_an_entry() {
+    let mut random = Generator::new(9);
+    let mut writer = IndexWriter::new(0).unwrap();
+    let mut worst: f64 = 0.0;
+    for number in 0..2_000_000_u64 {
+        let _ = writer.insert(spread(random.next_u64()), place(number)).unwrap();
+        if number > 100_000 && number % 10_000 == 0 {
+            worst = worst.max(writer.index().bytes() as f64 / number as f64);
+        }
+    }
+    let bytes = writer.index().bytes() as f64 / 2_000_000.0;
+    println!("{bytes:.2} bytes an entry at the end, at most {worst:.2}");
+    assert!(worst < 14.0 && bytes < 12.0, "{worst} bytes an entry");
+}
+
+#[test]
+fn spreading_keeps_the_order() {
+    let step = u64::MAX / 10_007;
+    let spreads: Vec<u64> = (0..=10_007).map(|n| spread(n * step)).collect();
+    assert!(spreads.is_sorted() && spreads[0] == 0 && spreads[10_007] > u64::MAX - (1 << 52));
+}
+
+/// Readers under a writer that grows, removes and moves: what stays is always found.
+#[test]
+fn readers_find_what_stays() {
+    let mut writer = IndexWriter::new(0).unwrap();
+    let hash_of = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for number in 0..20_000 {
+        let _ = writer.insert(hash_of(number), place(number)).unwrap();
+    }
+    let index = writer.index().clone();
+    let published = parking_lot::Mutex::new(writer.directory().clone());
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (index, published, stop) = (&index, &published, &stop);
+        for seed in 0..2 {
+            scope.spawn(move || {
+                let mut random = Generator::new(seed);
+                while !stop.load(Ordering::Relaxed) {
+                    let number = random.below(20_000);
+                    loop {
+                        let directory = published.lock().clone();
+                        let probe = index.probe(&directory, hash_of(number), |found| {
+                            if found == place(number) { Check::Is(()) } else { Check::IsNot }
+                        });
+                        match probe {
+                            Probe::Found(()) => break,
+                            Probe::Absent => panic!("{number} was lost"),
+                            Probe::Reload => {}
+                        }
+                    }
+                }
+            });
+        }
+        let mut random = Generator::new(77);
+        let mut others: Vec<u64> = Vec::new();
+        for step in 0..600_000_u64 {
+            if random.below(5) < 3 || others.is_empty() {
+                let number = 1_000_000 + step;
+                let doubled = writer.insert(hash_of(number), place(number)).unwrap();
+                if doubled.0 {
+                    *published.lock() = writer.directory().clone();
+                }
+                others.push(number);
+            } else {
+                let at = random.below(others.len() as u64) as usize;
+                let number = others.swap_remove(at);
+                assert!(writer.remove(hash_of(number), place(number)));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}

@@ -1,0 +1,301 @@
+//! The footer of a complete segment: what the index needs of each entry, so that a store is opened
+//! without reading its records.
+//!
+//! ```text
+//! entries   varint (length of the entry × 4 + kind), then, of a put or remove, the highest bytes of the
+//!           index hash, the highest first
+//! frames    varint length of the payload of each
+//! trailer   see the code; the last bytes of the file
+//! ```
+
+use super::frame::{Frame, header_len};
+use super::header::HEADER_LEN;
+use super::narrow;
+use super::record::Operation;
+use crc32c::{crc32c, crc32c_append};
+use todana_record::{Expiry, Reader, Timestamp, varint};
+
+/// Bytes of the trailer.
+pub(crate) const TRAILER_LEN: usize = 72;
+const MAGIC: &[u8; 8] = b"todanaFT";
+const TIME_MASK: u64 = (1 << 48) - 1;
+const SYNCED: u64 = 1 << 48;
+const WIDTH_SHIFT: u32 = 56;
+
+/// What an entry is to the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    /// The key has a record here.
+    Put,
+    /// The key has none.
+    Remove,
+    /// No key's business.
+    Other,
+}
+
+impl EntryKind {
+    pub(crate) const fn of(operation: Operation) -> EntryKind {
+        match operation {
+            Operation::Put => EntryKind::Put,
+            Operation::Remove => EntryKind::Remove,
+            Operation::Flush | Operation::FlushDue | Operation::Unit => EntryKind::Other,
+        }
+    }
+}
+
+/// The tables of a footer, while their segment is written.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    entries: Vec<u8>,
+    frames: Vec<u8>,
+    count: u32,
+}
+
+impl Tables {
+    #[inline]
+    pub(crate) fn add_entry(&mut self, len: usize, kind: EntryKind, hash: u64, width: usize) {
+        let code = match kind {
+            EntryKind::Put => 0,
+            EntryKind::Remove => 1,
+            EntryKind::Other => 2,
+        };
+        varint::encode((len as u64) << 2 | code, &mut self.entries);
+        if kind != EntryKind::Other {
+            let bytes = hash.to_be_bytes();
+            self.entries.extend_from_slice(bytes.get(..width).unwrap_or(&bytes));
+        }
+        self.count += 1;
+    }
+
+    pub(crate) fn add_frame(&mut self, payload_len: usize) {
+        varint::encode(payload_len as u64, &mut self.frames);
+    }
+
+    /// Bytes that the footer takes so far.
+    #[inline]
+    pub(crate) fn footer_len(&self) -> usize {
+        self.entries.len() + self.frames.len() + TRAILER_LEN
+    }
+}
+
+/// What the trailer says of the whole segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Byte where the last frame ends.
+    pub(crate) frames_end: usize,
+    /// Entries.
+    pub(crate) count: u32,
+    /// Lowest and highest sequence of its entries.
+    pub(crate) lowest: u64,
+    pub(crate) highest: u64,
+    /// Everything at or before this sequence was flushed when the segment ended.
+    pub(crate) cut: u64,
+    /// When a flush was due then.
+    pub(crate) flush_due: Expiry,
+    /// The store's clock at its last frame.
+    pub(crate) time: Timestamp,
+    /// Whether the frames had been synced when the footer was written.
+    pub(crate) synced: bool,
+    /// Bytes of hash that each entry has.
+    pub(crate) width: usize,
+}
+
+/// The bytes of a whole footer.
+pub(crate) fn encode(segment: u64, tables: &Tables, summary: &Summary) -> Vec<u8> {
+    let mut out = Vec::with_capacity(tables.footer_len());
+    out.extend_from_slice(&tables.entries);
+    out.extend_from_slice(&tables.frames);
+    let sum = crc32c(&out);
+    let trailer = out.len();
+    out.extend_from_slice(MAGIC);
+    super::put_u32(&mut out, narrow(summary.frames_end));
+    super::put_u32(&mut out, narrow(tables.entries.len()));
+    super::put_u32(&mut out, narrow(tables.frames.len()));
+    super::put_u32(&mut out, tables.count);
+    super::put_u64(&mut out, summary.lowest);
+    super::put_u64(&mut out, summary.highest);
+    super::put_u64(&mut out, summary.cut);
+    super::put_u64(&mut out, summary.flush_due.ms());
+    let synced = if summary.synced { SYNCED } else { 0 };
+    let width = (summary.width as u64) << WIDTH_SHIFT;
+    super::put_u64(&mut out, summary.time.ms() & TIME_MASK | synced | width);
+    super::put_u32(&mut out, sum);
+    let sum = crc32c_append(crc32c(&segment.to_le_bytes()), &out[trailer..]);
+    super::put_u32(&mut out, sum);
+    out
+}
+
+/// Lengths that a trailer names, so that the tables can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trailer {
+    pub(crate) summary: Summary,
+    entries_len: usize,
+    frames_len: usize,
+    sum: u32,
+}
+
+impl Trailer {
+    /// `None` when the bytes are no trailer of this segment.
+    pub(crate) fn decode(segment: u64, bytes: &[u8; TRAILER_LEN]) -> Option<Trailer> {
+        let (head, sum) = bytes.split_last_chunk::<4>()?;
+        if crc32c_append(crc32c(&segment.to_le_bytes()), head) != u32::from_le_bytes(*sum) {
+            return None;
+        }
+        let mut reader = Reader::new(head);
+        if reader.take(MAGIC.len())? != MAGIC {
+            return None;
+        }
+        let mut len = || usize::try_from(reader.u32_le()?).ok();
+        let (frames_end, entries_len, frames_len) = (len()?, len()?, len()?);
+        let count = reader.u32_le()?;
+        let (lowest, highest, cut) = (reader.u64_le()?, reader.u64_le()?, reader.u64_le()?);
+        let flush_due = Expiry::at_ms(reader.u64_le()?);
+        let packed = reader.u64_le()?;
+        let summary = Summary {
+            frames_end,
+            count,
+            lowest,
+            highest,
+            cut,
+            flush_due,
+            time: Timestamp::from_ms(packed & TIME_MASK),
+            synced: packed & SYNCED != 0,
+            width: usize::try_from(packed >> WIDTH_SHIFT).ok().filter(|&width| width <= 8)?,
+        };
+        Some(Trailer { summary, entries_len, frames_len, sum: reader.u32_le()? })
+    }
+
+    /// Bytes of the tables, which end where the trailer begins.
+    pub(crate) const fn tables_len(&self) -> usize {
+        self.entries_len + self.frames_len
+    }
+
+    /// Checks the tables and gives them to be read.
+    pub(crate) fn tables<'t>(&self, bytes: &'t [u8]) -> Option<FooterReader<'t>> {
+        if crc32c(bytes) != self.sum {
+            return None;
+        }
+        let (entries, frames) = bytes.split_at_checked(self.entries_len)?;
+        Some(FooterReader {
+            entries: Reader::new(entries),
+            frames: Reader::new(frames),
+            width: self.summary.width,
+            at: HEADER_LEN,
+            frame_end: HEADER_LEN,
+        })
+    }
+}
+
+/// An entry as a footer tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FooterEntry {
+    /// Byte in the segment.
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+    pub(crate) kind: EntryKind,
+    /// The highest bytes of the hash; the others are 0.
+    pub(crate) hash: u64,
+}
+
+/// Walks the tables of a footer, entry by entry.
+#[derive(Debug, Clone)]
+pub(crate) struct FooterReader<'t> {
+    entries: Reader<'t>,
+    frames: Reader<'t>,
+    width: usize,
+    at: usize,
+    frame_end: usize,
+}
+
+impl Iterator for FooterReader<'_> {
+    type Item = FooterEntry;
+
+    fn next(&mut self) -> Option<FooterEntry> {
+        let code = self.entries.varint()?;
+        let kind = match code & 3 {
+            0 => EntryKind::Put,
+            1 => EntryKind::Remove,
+            2 => EntryKind::Other,
+            _ => return None,
+        };
+        let len = usize::try_from(code >> 2).ok()?;
+        let mut hash = [0; 8];
+        if kind != EntryKind::Other {
+            hash.get_mut(..self.width)?.copy_from_slice(self.entries.take(self.width)?);
+        }
+        if self.at == self.frame_end {
+            let payload_len = usize::try_from(self.frames.varint()?).ok()?;
+            self.at += header_len(payload_len);
+            self.frame_end = self.at + payload_len;
+        }
+        let offset = self.at;
+        self.at += len;
+        Some(FooterEntry { offset, len, kind, hash: u64::from_be_bytes(hash) })
+    }
+}
+
+/// The frames that a footer names, their times unknown.
+pub(crate) fn frames(tables: &FooterReader<'_>) -> Vec<Frame> {
+    let mut reader = tables.frames;
+    let mut start = HEADER_LEN;
+    let mut frames = Vec::new();
+    while let Some(payload_len) = reader.varint().and_then(|len| usize::try_from(len).ok()) {
+        let frame = Frame { start, payload_len, time: Timestamp::from_ms(0) };
+        start = frame.end();
+        frames.push(frame);
+    }
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes_and_round_trip() {
+        let mut tables = Tables::default();
+        tables.add_frame(39);
+        tables.add_entry(19, EntryKind::Put, 0x1122_3344_5566_7788, 4);
+        tables.add_entry(20, EntryKind::Remove, 0xaabb_ccdd_0000_0000, 4);
+        tables.add_frame(300);
+        tables.add_entry(300, EntryKind::Other, 5, 4);
+        let summary = Summary {
+            frames_end: 64 + 20 + 39 + 20 + 300,
+            count: 3,
+            lowest: 1,
+            highest: 2,
+            cut: 3,
+            flush_due: Expiry::at_ms(4),
+            time: Timestamp::from_ms(5),
+            synced: true,
+            width: 4,
+        };
+        let bytes = encode(7, &tables, &summary);
+        assert_eq!(bytes.len(), tables.footer_len());
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let golden = "4c1122334451aabbccddb20927ac02\
+                      746f64616e614654bb0100000c00000003000000030000000100000000000000\
+                      020000000000000003000000000000000400000000000000050000000000010499096d1eaa35ce07";
+        assert_eq!(hex, golden);
+        let (rest, trailer) = bytes.split_last_chunk::<TRAILER_LEN>().unwrap();
+        let trailer = Trailer::decode(7, trailer).unwrap();
+        assert_eq!((trailer.summary, trailer.tables_len()), (summary, rest.len()));
+        let tables = trailer.tables(rest).unwrap();
+        assert_eq!(frames(&tables).len(), 2);
+        let entries: Vec<_> = tables.collect();
+        let entry = |offset, len, kind, hash| FooterEntry { offset, len, kind, hash };
+        assert_eq!(
+            entries,
+            [
+                entry(84, 19, EntryKind::Put, 0x1122_3344_0000_0000),
+                entry(103, 20, EntryKind::Remove, 0xaabb_ccdd_0000_0000),
+                entry(143, 300, EntryKind::Other, 0),
+            ]
+        );
+        let mut flipped = rest.to_vec();
+        flipped[3] ^= 1;
+        assert!(trailer.tables(&flipped).is_none());
+        let (_, of_another) = bytes.split_last_chunk::<TRAILER_LEN>().unwrap();
+        assert_eq!(Trailer::decode(8, of_another), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! The file `store` of a directory: what the store is, and what has to be known before its segments
+//! are read. Replaced as a whole, by a rename.
+
+use crc32c::crc32c;
+use todana_record::Reader;
+
+const MAGIC: &[u8; 8] = b"todana-h";
+/// Version of the format of a store; segments carry their own.
+pub(crate) const FORMAT: u16 = 1;
+const FLAG_WITHOUT_VERSIONS: u8 = 1;
+/// Incarnations that are told apart; older ones count as the oldest of these.
+const STARTS_MAX: usize = 256;
+
+/// What the file `store` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Random; every segment names it.
+    pub(crate) store: u64,
+    /// Seed of the index hash.
+    pub(crate) seed: u64,
+    /// Partitions, at least 1.
+    pub(crate) partitions: u16,
+    /// Whether records have versions.
+    pub(crate) versions: bool,
+    /// The codec of its frames; empty for none.
+    pub(crate) codec: String,
+    /// No id or sequence at or above this was ever used.
+    pub(crate) next_id: u64,
+    /// The stream cannot be followed from positions before this.
+    pub(crate) stream_floor: u64,
+    /// Raised at every unclean open.
+    pub(crate) incarnation: u32,
+    /// Whether the store was closed, and nothing written since.
+    pub(crate) clean: bool,
+    /// First sequence of each incarnation, rising.
+    pub(crate) starts: Vec<(u32, u64)>,
+}
+
+impl Identity {
+    /// Begins an incarnation at a sequence.
+    pub(crate) fn begin_incarnation(&mut self, incarnation: u32, first: u64) {
+        self.incarnation = incarnation;
+        self.starts.push((incarnation, first));
+        if self.starts.len() > STARTS_MAX {
+            self.starts.remove(1);
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        super::put_u16(&mut out, FORMAT);
+        out.push(if self.versions { 0 } else { FLAG_WITHOUT_VERSIONS });
+        out.push(u8::from(self.clean));
+        super::put_u16(&mut out, self.partitions);
+        super::put_u16(&mut out, u16::try_from(self.starts.len()).unwrap_or(u16::MAX));
+        super::put_u64(&mut out, self.store);
+        super::put_u64(&mut out, self.seed);
+        super::put_u64(&mut out, self.next_id);
+        super::put_u64(&mut out, self.stream_floor);
+        super::put_u32(&mut out, self.incarnation);
+        let codec = self.codec.as_bytes();
+        super::put_u32(&mut out, super::narrow(codec.len()));
+        out.extend_from_slice(codec);
+        for &(incarnation, first) in &self.starts {
+            super::put_u32(&mut out, incarnation);
+            super::put_u64(&mut out, first);
+        }
+        let sum = crc32c(&out);
+        super::put_u32(&mut out, sum);
+        out
+    }
+
+    /// What is wrong with the bytes, if they are no such file.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Identity, String> {
+        let Some((head, sum)) = bytes.split_last_chunk::<4>() else {
+            return Err("it is too short".to_owned());
+        };
+        if !head.starts_with(MAGIC) {
+            return Err("it does not begin as the file of a hash store".to_owned());
+        }
+        let mut reader = Reader::new(head.get(MAGIC.len()..).unwrap_or_default());
+        let format = u16_le(&mut reader).unwrap_or(0);
+        if format != FORMAT {
+            return Err(format!("it has format {format}, this program knows {FORMAT}"));
+        }
+        if crc32c(head) != u32::from_le_bytes(*sum) {
+            return Err("its checksum does not match".to_owned());
+        }
+        Identity::read(&mut reader).ok_or_else(|| "a field is missing".to_owned())
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Identity> {
+        let (flags, clean) = (reader.u8()?, reader.u8()?);
+        let (partitions, starts_count) = (u16_le(reader)?, u16_le(reader)?);
+        let (store, seed) = (reader.u64_le()?, reader.u64_le()?);
+        let (next_id, stream_floor) = (reader.u64_le()?, reader.u64_le()?);
+        let incarnation = reader.u32_le()?;
+        let codec_len = usize::try_from(reader.u32_le()?).ok()?;
+        let codec = String::from_utf8(reader.take(codec_len)?.to_vec()).ok()?;
+        let mut starts = Vec::new();
+        for _ in 0..starts_count {
+            starts.push((reader.u32_le()?, reader.u64_le()?));
+        }
+        Some(Identity {
+            store,
+            seed,
+            partitions: Some(partitions).filter(|&partitions| partitions > 0)?,
+            versions: flags & FLAG_WITHOUT_VERSIONS == 0,
+            codec,
+            next_id,
+            stream_floor,
+            incarnation,
+            clean: clean == 1,
+            starts,
+        })
+    }
+}
+
+fn u16_le(reader: &mut Reader<'_>) -> Option<u16> {
+    Some(u16::from_le_bytes([reader.u8()?, reader.u8()?]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes() {
+        let identity = Identity {
+            store: 1,
+            seed: 2,
+            partitions: 3,
+            versions: true,
+            codec: "lz4".to_owned(),
+            next_id: 4,
+            stream_floor: 5,
+            incarnation: 6,
+            clean: true,
+            starts: vec![(5, 1), (6, 9)],
+        };
+        let bytes = identity.encode();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let golden = "746f64616e612d68010000010300020001000000000000000200000000000000\
+                      04000000000000000500000000000000060000000300000\
+                      06c7a3405000000010000000000000006000000090000000000000072b1e3bc";
+        assert_eq!(hex, golden);
+        assert_eq!(Identity::decode(&bytes), Ok(identity));
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert!(Identity::decode(&flipped).is_err());
+            assert!(Identity::decode(&bytes[..at]).is_err());
+        }
+    }
+}

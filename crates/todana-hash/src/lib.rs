@@ -1,0 +1,37 @@
+//! The persistent hash engine: a log of segments in a directory, and an index in memory.
+//!
+//! Every change is appended; the index has 8 bytes a record and says where each key's record lies. Space
+//! of replaced records is taken back by compaction. Nothing that was acknowledged as durable is lost in a
+//! crash, nothing corrupt is served, and nothing has to be tuned.
+//!
+//! It is *not* ordered (that is `todana-tree`), owns no threads (whoever opens it runs its jobs) and
+//! knows no protocol. The design and the crash argument: `docs/design/004-hash-engine.md`; the bytes on
+//! disk: `docs/format/hash.md`.
+//!
+//! Limits: keys to 64 KiB, values to 32 MiB, 65,535 segments of up to 64 MiB (4 TiB).
+#![forbid(unsafe_code)]
+
+mod apply;
+mod close;
+mod compact;
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
+mod crash_tests;
+mod edit;
+mod flush;
+mod hash;
+mod head;
+#[expect(clippy::cast_possible_truncation, reason = "numbers are masked to their fields")]
+mod index;
+mod layout;
+mod options;
+mod recovery;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod view;
+mod writer;
+
+pub use hash::Hash;
+pub use options::{FlushPolicy, HashOptions, Mode};
+pub use recovery::Report;

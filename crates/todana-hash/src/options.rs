@@ -1,0 +1,59 @@
+//! How a store is opened.
+
+use std::time::Duration;
+
+/// When what was written is made safe against a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlushPolicy {
+    /// When the system likes, and when somebody asks.
+    Never,
+    /// At least this often.
+    Interval(Duration),
+    /// As soon as the disk takes it: everything that waits goes together.
+    Group,
+}
+
+/// What to do when there is no store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Make one.
+    Create,
+    /// Fail.
+    Existing,
+    /// Fail; change nothing in the directory, and take no lock: what was durable is seen.
+    ReadOnly,
+}
+
+/// Options of a hash store. Those that say *new* count when a store is made, and are kept in it.
+#[derive(Debug, Clone)]
+pub struct HashOptions {
+    /// Whether to make a store, or to read only.
+    pub mode: Mode,
+    /// When writes are flushed.
+    pub flush: FlushPolicy,
+    /// *New:* whether records have versions (CAS).
+    pub versions: bool,
+    /// Space over live data, in percent, above which compaction works.
+    pub space_percent: u32,
+    /// Bytes a second that compaction may move while space is within its bound; 0 for no limit.
+    pub compaction_bytes_per_s: u64,
+    /// Bytes of the smallest segment: less only in tests.
+    #[doc(hidden)]
+    pub least_segment_bytes: u64,
+    /// Bytes of the update stream that compaction leaves.
+    pub stream_bytes: u64,
+}
+
+impl Default for HashOptions {
+    fn default() -> HashOptions {
+        HashOptions {
+            mode: Mode::Create,
+            flush: FlushPolicy::Group,
+            versions: true,
+            space_percent: 150,
+            compaction_bytes_per_s: 64 << 20,
+            least_segment_bytes: 1 << 20,
+            stream_bytes: 0,
+        }
+    }
+}

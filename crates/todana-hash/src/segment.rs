@@ -1,0 +1,205 @@
+//! A segment as readers see it: bytes that never change, wherever they are.
+
+use crate::layout::footer;
+use crate::layout::frame::{self, Frame, PIECE_LEN};
+use crate::layout::header::{HEADER_LEN, SegmentKind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use todana_engine::Error;
+use todana_io::{DiskFile, Mapping, Tail};
+
+/// Where a segment's bytes are.
+#[derive(Debug)]
+enum Source {
+    /// In the memory that they are still appended to.
+    Tail(Arc<Tail>),
+    /// In the file, as memory.
+    Mapped(Mapping),
+    /// In the file, read as a whole when first asked for: disks without mappings.
+    File(Arc<dyn DiskFile>, OnceLock<Box<[u8]>>),
+}
+
+/// A segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Its number in the table of segments.
+    pub(crate) slot: u16,
+    /// Its id: a log's entry at byte `n` has the sequence `id + n`.
+    pub(crate) id: u64,
+    pub(crate) kind: SegmentKind,
+    source: Source,
+    /// Byte where the last frame ends; of a tail, what was published counts.
+    end: usize,
+    /// Frames in their order; none of a tail.
+    frames: Box<[Frame]>,
+    /// A bit for each 16 KiB whose frames this process has found intact.
+    verified: Box<[AtomicU64]>,
+}
+
+/// The name of a segment's file.
+pub(crate) fn file_name(id: u64, kind: SegmentKind) -> String {
+    format!("{id:016x}.{}", kind.extension())
+}
+
+impl Segment {
+    /// A segment that is being written.
+    pub(crate) fn of_tail(slot: u16, id: u64, kind: SegmentKind, tail: Arc<Tail>) -> Segment {
+        Segment {
+            slot,
+            id,
+            kind,
+            source: Source::Tail(tail),
+            end: 0,
+            frames: Box::new([]),
+            verified: Box::new([]),
+        }
+    }
+
+    /// A segment whose file is complete up to `end`.
+    ///
+    /// # Errors
+    /// When the file cannot be mapped.
+    pub(crate) fn of_file(
+        slot: u16,
+        id: u64,
+        kind: SegmentKind,
+        file: Arc<dyn DiskFile>,
+        frames: Vec<Frame>,
+    ) -> std::io::Result<Segment> {
+        let end = frames.last().map_or(HEADER_LEN, Frame::end);
+        let source = match file.map(end)? {
+            Some(mapping) => Source::Mapped(mapping),
+            None => Source::File(file, OnceLock::new()),
+        };
+        let words = end.div_ceil(PIECE_LEN).div_ceil(64);
+        Ok(Segment {
+            slot,
+            id,
+            kind,
+            source,
+            end,
+            frames: frames.into(),
+            verified: (0..words).map(|_| AtomicU64::new(0)).collect(),
+        })
+    }
+
+    /// The name of its file.
+    pub(crate) fn name(&self) -> String {
+        file_name(self.id, self.kind)
+    }
+
+    /// Whether it is still being written.
+    pub(crate) fn is_tail(&self) -> bool {
+        matches!(self.source, Source::Tail(_))
+    }
+
+    /// Everything there is, unchecked.
+    #[inline]
+    fn all(&self) -> Result<&[u8], Error> {
+        match &self.source {
+            Source::Tail(tail) => Ok(tail.published()),
+            Source::Mapped(mapping) => Ok(mapping.get(..self.end).unwrap_or_default()),
+            Source::File(file, bytes) => match bytes.get() {
+                Some(bytes) => Ok(bytes),
+                None => {
+                    let mut read = vec![0; self.end].into_boxed_slice();
+                    file.read_exact_at(0, &mut read).map_err(|error| {
+                        Error::Corrupt(format!("{} cannot be read: {error}", self.name()))
+                    })?;
+                    Ok(bytes.get_or_init(|| read))
+                }
+            },
+        }
+    }
+
+    /// Where the entry at `offset` is, to be brought near; nothing is checked.
+    #[inline]
+    pub(crate) fn hint(&self, offset: u32) -> Option<&u8> {
+        match &self.source {
+            Source::Tail(tail) => tail.published().get(offset as usize),
+            Source::Mapped(mapping) => mapping.get(offset as usize),
+            Source::File(_, bytes) => bytes.get()?.get(offset as usize),
+        }
+    }
+
+    /// The bytes from the entry at `offset` on, checked against their sums.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with the file and the place.
+    #[inline]
+    pub(crate) fn bytes_from(&self, offset: u32) -> Result<&[u8], Error> {
+        let all = self.all()?;
+        let at = offset as usize;
+        if !self.is_tail() {
+            let piece = at / PIECE_LEN;
+            let word = self.verified.get(piece / 64);
+            let bit = 1 << (piece % 64);
+            if word.is_none_or(|word| word.load(Ordering::Relaxed) & bit == 0) {
+                self.verify_around(all, piece)?;
+            }
+        }
+        Ok(all.get(at..).unwrap_or_default())
+    }
+
+    /// Checks the frames that reach into a piece of 16 KiB.
+    #[cold]
+    fn verify_around(&self, all: &[u8], piece: usize) -> Result<(), Error> {
+        let (from, to) = (piece * PIECE_LEN, (piece + 1) * PIECE_LEN);
+        let first = self.frames.partition_point(|frame| frame.end() <= from);
+        for frame in self.frames.iter().skip(first).take_while(|frame| frame.start < to) {
+            self.verify(all, frame)?;
+        }
+        if let Some(word) = self.verified.get(piece / 64) {
+            word.fetch_or(1 << (piece % 64), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn verify(&self, all: &[u8], frame: &Frame) -> Result<Frame, Error> {
+        let corrupt = || {
+            let (name, start) = (self.name(), frame.start);
+            Error::Corrupt(format!("{name}: the frame at byte {start} fails its checksum"))
+        };
+        let bytes = all.get(frame.start..).unwrap_or_default();
+        let (read, sums) = frame::read_header(self.id, frame.start, bytes).ok_or_else(corrupt)?;
+        let payload = all.get(read.payload_start()..read.end()).ok_or_else(corrupt)?;
+        match read.payload_len == frame.payload_len && frame::is_intact(payload, sums) {
+            true => Ok(read),
+            false => Err(corrupt()),
+        }
+    }
+
+    /// A frame's header as it stands in the file, and its payload, both checked.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn checked_frame(&self, at: usize) -> Result<Option<(Frame, &[u8])>, Error> {
+        let Some(frame) = self.frames.get(at) else { return Ok(None) };
+        let all = self.all()?;
+        let read = self.verify(all, frame)?;
+        let payload = all.get(read.payload_start()..read.end()).unwrap_or_default();
+        Ok(Some((read, payload)))
+    }
+}
+
+/// The frames and footer of a segment's file, if it is complete.
+pub(crate) fn read_footer(
+    file: &dyn DiskFile,
+    id: u64,
+) -> std::io::Result<Option<(footer::Trailer, Vec<u8>)>> {
+    let len = file.len()?;
+    let trailer_len = footer::TRAILER_LEN as u64;
+    let Some(trailer_at) = len.checked_sub(trailer_len) else { return Ok(None) };
+    let mut bytes = [0; footer::TRAILER_LEN];
+    file.read_exact_at(trailer_at, &mut bytes)?;
+    let Some(trailer) = footer::Trailer::decode(id, &bytes) else { return Ok(None) };
+    let Some(tables_at) = trailer_at.checked_sub(trailer.tables_len() as u64) else {
+        return Ok(None);
+    };
+    if tables_at != trailer.summary.frames_end as u64 {
+        return Ok(None);
+    }
+    let mut tables = vec![0; trailer.tables_len()];
+    file.read_exact_at(tables_at, &mut tables)?;
+    Ok(trailer.tables(&tables).is_some().then_some((trailer, tables)))
+}

@@ -1,0 +1,80 @@
+//! What readers load once and then use without a lock: the table of segments and the directory.
+
+use crate::index::{Check, Directory, Index, Place, Probe};
+use crate::layout::record::{self, Record};
+use crate::segment::Segment;
+use std::sync::Arc;
+use todana_engine::Error;
+
+/// A state of the tables. Segments live as long as a view that has them.
+#[derive(Debug, Clone)]
+pub(crate) struct Tables {
+    pub(crate) index: Arc<Index>,
+    pub(crate) directory: Arc<Directory>,
+    /// By slot; slot 0 is none.
+    pub(crate) segments: Vec<Option<Arc<Segment>>>,
+}
+
+/// A record where it lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hit<'t> {
+    pub(crate) place: Place,
+    /// Byte of the sequence space where it lies; its own sequence may be older.
+    pub(crate) at: u64,
+    pub(crate) record: Record<'t>,
+}
+
+impl Hit<'_> {
+    /// The sequence of its last change.
+    #[inline]
+    pub(crate) fn sequence(&self) -> u64 {
+        self.record.sequence(self.at)
+    }
+}
+
+impl Tables {
+    #[inline]
+    pub(crate) fn segment(&self, slot: u16) -> Option<&Arc<Segment>> {
+        self.segments.get(usize::from(slot))?.as_ref()
+    }
+
+    /// The entry at a place; `None` when there is no such segment or no entry.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    #[inline]
+    pub(crate) fn entry(&self, place: Place) -> Result<Option<Hit<'_>>, Error> {
+        let Some(segment) = self.segment(place.slot) else { return Ok(None) };
+        let bytes = segment.bytes_from(place.offset)?;
+        let at = segment.id + u64::from(place.offset);
+        Ok(record::parse(bytes).map(|record| Hit { place, at, record }))
+    }
+
+    /// The record of a key, ended ones included.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Result<Probe<Hit<'_>>, Error> {
+        let mut failure = None;
+        let probe = self.index.probe(&self.directory, hash, |place| {
+            if self.segment(place.slot).is_none() {
+                return Check::Reload;
+            }
+            match self.entry(place) {
+                Ok(Some(hit)) if hit.record.key == key => Check::Is(Some(hit)),
+                Ok(_) => Check::IsNot,
+                Err(error) => {
+                    failure = Some(error);
+                    Check::Is(None)
+                }
+            }
+        });
+        match (failure, probe) {
+            (Some(error), _) => Err(error),
+            (None, Probe::Found(Some(hit))) => Ok(Probe::Found(hit)),
+            (None, Probe::Found(None) | Probe::Absent) => Ok(Probe::Absent),
+            (None, Probe::Reload) => Ok(Probe::Reload),
+        }
+    }
+}

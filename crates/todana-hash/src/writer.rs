@@ -1,0 +1,377 @@
+//! The one writer's state: everything that is changed under its lock.
+
+use crate::head::{Blank, Head};
+use crate::index::{Doubled, IndexWriter, Place};
+use crate::layout::footer::EntryKind;
+use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use crate::layout::identity::Identity;
+use crate::layout::record::{Fields, HEAD_LEN_MAX, Operation};
+use crate::segment::Segment;
+use crate::view::Tables;
+use arc_swap::ArcSwap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use todana_engine::Error;
+use todana_io::Disk;
+use todana_io::disk::replace;
+use todana_record::{Expiry, Timestamp};
+
+/// The file that says what a store is.
+pub(crate) const IDENTITY: &str = "store";
+/// Ids and sequences that are taken at once: an unclean open begins behind them.
+const RESERVE: u64 = 1 << 40;
+const SEGMENT_LEN_MAX: u64 = 1 << 26;
+/// Parts of the store that a segment should be at most.
+const SEGMENTS_WANTED: u64 = 32;
+/// Bytes after which somebody should write them to the file.
+const WRITE_BEHIND: usize = 1 << 20;
+
+/// What the writer knows of a segment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Account {
+    pub(crate) id: u64,
+    /// Bytes of entries that the index points to.
+    pub(crate) live: u64,
+    /// Bytes of the file.
+    pub(crate) len: u64,
+    /// Bytes of its frames.
+    pub(crate) data: u64,
+    pub(crate) lowest: u64,
+    pub(crate) highest: u64,
+    pub(crate) is_pack: bool,
+    /// Whether its file has a footer.
+    pub(crate) complete: bool,
+}
+
+/// Where the files are.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) directory: PathBuf,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) home: Home,
+    pub(crate) identity: Identity,
+    pub(crate) index: IndexWriter,
+    /// Where changes are appended; none in a store that is read only.
+    pub(crate) log: Option<Head>,
+    /// Full heads that are not on their way to the disk yet.
+    pub(crate) retired: Vec<Head>,
+    /// The next log's file, made ahead; and one for compaction, so that it can work on a full disk.
+    pub(crate) spare: Option<Blank>,
+    pub(crate) spare_pack: Option<Blank>,
+    /// By slot.
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) free_slots: Vec<(u16, Weak<Segment>)>,
+    pub(crate) next_id: u64,
+    pub(crate) cut: u64,
+    pub(crate) flush_due: Expiry,
+    /// Whether the last spare could not be made for want of space.
+    pub(crate) short: bool,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) since_wanted: usize,
+    pub(crate) stored: u64,
+    pub(crate) moved: u64,
+    pub(crate) expired: u64,
+    pub(crate) reclaimed: u64,
+    pub(crate) stream_floor: u64,
+    /// Bytes of the smallest segment.
+    pub(crate) least_segment_len: u64,
+}
+
+/// An entry to be appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change<'c> {
+    pub(crate) fields: Fields,
+    /// A version that a client gave, or that stays.
+    pub(crate) version: Option<u64>,
+    pub(crate) key: &'c [u8],
+    pub(crate) value: [&'c [u8]; 2],
+    pub(crate) hash: u64,
+}
+
+impl Change<'_> {
+    /// No fewer bytes than it takes.
+    #[inline]
+    pub(crate) fn len_max(&self) -> usize {
+        HEAD_LEN_MAX + self.key.len() + self.value[0].len() + self.value[1].len()
+    }
+}
+
+/// Where an entry was appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Appended {
+    pub(crate) place: Place,
+    pub(crate) sequence: u64,
+    pub(crate) len: usize,
+}
+
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+pub(crate) fn refused(error: &io::Error) -> Error {
+    match is_full(error) {
+        true => Error::NoSpace,
+        false => Error::Poisoned(error.to_string()),
+    }
+}
+
+pub(crate) const READ_ONLY: Error = Error::Unsupported("write: it was opened to be read only");
+
+impl Writer {
+    /// Bytes of all files, those under way included.
+    pub(crate) fn total_len(&self) -> u64 {
+        let log = self.log.as_ref().map_or(0, |log| log.file_len() as u64);
+        self.accounts.iter().map(|account| account.len).sum::<u64>() + log
+    }
+
+    /// Bytes of entries that the index points to.
+    pub(crate) fn live_len(&self) -> u64 {
+        self.accounts.iter().map(|account| account.live).sum()
+    }
+
+    /// Bytes that the next segment should have at most.
+    fn segment_len(&self) -> u64 {
+        (self.total_len() / SEGMENTS_WANTED).clamp(self.least_segment_len, SEGMENT_LEN_MAX)
+    }
+
+    /// Takes ids and sequences; those that were ever taken are never taken again.
+    pub(crate) fn take_id(&mut self, len: u64) -> io::Result<u64> {
+        let id = self.next_id;
+        if id + len > self.identity.next_id {
+            let next_id = id + len + RESERVE;
+            self.store_identity(Identity { next_id, ..self.identity.clone() })?;
+        }
+        self.next_id = id + len;
+        Ok(id)
+    }
+
+    pub(crate) fn store_identity(&mut self, identity: Identity) -> io::Result<()> {
+        replace(&*self.home.disk, &self.home.directory, IDENTITY, &identity.encode())?;
+        self.identity = identity;
+        Ok(())
+    }
+
+    /// Makes a file for a segment that takes at least `payload_len`.
+    pub(crate) fn blank(&mut self, kind: SegmentKind, payload_len: usize) -> io::Result<Blank> {
+        let least = Head::least_len(payload_len) as u64;
+        let len = self.segment_len().max(least);
+        if len > SEGMENT_LEN_MAX {
+            return Err(io::Error::other("an entry is larger than a segment"));
+        }
+        let id = self.take_id(len)?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        Blank::create(&*self.home.disk, &self.home.directory, id, kind, len)
+    }
+
+    /// A free number for a segment.
+    pub(crate) fn take_slot(&mut self) -> io::Result<u16> {
+        let free = self.free_slots.iter().position(|(_, segment)| segment.strong_count() == 0);
+        if let Some(at) = free {
+            return Ok(self.free_slots.swap_remove(at).0);
+        }
+        let slot = u16::try_from(self.accounts.len())
+            .map_err(|_| io::Error::from(io::ErrorKind::StorageFull))?;
+        self.accounts.push(Account::default());
+        Ok(slot)
+    }
+
+    /// Makes a segment's number free once no reader can have it any more.
+    pub(crate) fn free_slot(&mut self, segment: &Arc<Segment>) {
+        if let Some(account) = self.accounts.get_mut(usize::from(segment.slot)) {
+            *account = Account::default();
+        }
+        self.free_slots.push((segment.slot, Arc::downgrade(segment)));
+    }
+
+    /// Publishes the tables with a change to the segments.
+    pub(crate) fn publish(
+        &self,
+        tables: &ArcSwap<Tables>,
+        change: impl FnOnce(&mut Vec<Option<Arc<Segment>>>),
+    ) {
+        let mut segments = tables.load().segments.clone();
+        segments.resize(self.accounts.len(), None);
+        change(&mut segments);
+        tables.store(Arc::new(Tables {
+            index: self.index.index().clone(),
+            directory: self.index.directory().clone(),
+            segments,
+        }));
+    }
+
+    /// Begins a new log segment.
+    pub(crate) fn roll(
+        &mut self,
+        tables: &ArcSwap<Tables>,
+        payload_len: usize,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let fits = |blank: &Blank| blank.len >= Head::least_len(payload_len);
+        let blank = match self.spare.take() {
+            Some(blank) if fits(&blank) => blank,
+            other => {
+                // Logs are in the order of their ids: one that is not used is not kept for later.
+                if let Some(blank) = other {
+                    self.discard(&blank, SegmentKind::Log).map_err(|error| refused(&error))?;
+                }
+                self.blank(SegmentKind::Log, payload_len).map_err(|error| {
+                    self.short |= is_full(&error);
+                    refused(&error)
+                })?
+            }
+        };
+        self.begin_log(tables, blank, None, now).map_err(|error| refused(&error))
+    }
+
+    pub(crate) fn discard(&self, blank: &Blank, kind: SegmentKind) -> io::Result<()> {
+        let name = crate::segment::file_name(blank.id, kind);
+        self.home.disk.remove(&self.home.directory.join(name))
+    }
+
+    /// Makes a blank the log, and the log before it (or `previous`, at open) its predecessor.
+    pub(crate) fn begin_log(
+        &mut self,
+        tables: &ArcSwap<Tables>,
+        blank: Blank,
+        previous: Option<(u64, u32)>,
+        now: Timestamp,
+    ) -> io::Result<()> {
+        let slot = self.take_slot()?;
+        let mut previous = previous;
+        if let Some(mut log) = self.log.take() {
+            log.close_frame(now);
+            let end = log.frames().last().map_or(HEADER_LEN, |frame| frame.end());
+            previous = Some((log.header.id, crate::layout::narrow(end)));
+            log.end_with(self.cut, self.flush_due);
+            if let Some(account) = self.accounts.get_mut(usize::from(log.segment.slot)) {
+                account.len = log.file_len() as u64;
+            }
+            self.retired.push(log);
+        }
+        let header = SegmentHeader {
+            kind: SegmentKind::Log,
+            incarnation: self.identity.incarnation,
+            store: self.identity.store,
+            id: blank.id,
+            previous,
+            cut: self.cut,
+            flush_due: self.flush_due,
+        };
+        let log = Head::new(blank, header, slot, self.width());
+        self.accounts[usize::from(slot)] =
+            Account { id: header.id, lowest: header.id, highest: u64::MAX, ..Account::default() };
+        let segment = log.segment.clone();
+        self.log = Some(log);
+        self.publish(tables, |segments| segments[usize::from(slot)] = Some(segment));
+        Ok(())
+    }
+
+    /// Bytes of hash that footers keep.
+    pub(crate) fn width(&self) -> usize {
+        (self.index.index().bits() / 8) as usize
+    }
+
+    /// Makes room for changes of `len_max` bytes together, in a new segment if need be.
+    #[inline]
+    pub(crate) fn reserve(
+        &mut self,
+        tables: &ArcSwap<Tables>,
+        len_max: usize,
+        count: usize,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(log) = &mut self.log else { return Err(READ_ONLY) };
+        if log.reserve(len_max, count, now) {
+            return Ok(());
+        }
+        self.roll(tables, len_max, now)?;
+        match self.log.as_mut().is_some_and(|log| log.reserve(len_max, count, now)) {
+            true => Ok(()),
+            false => Err(Error::NoSpace),
+        }
+    }
+
+    /// Appends a change for which room was reserved. Readers do not see it yet.
+    #[inline]
+    pub(crate) fn append(&mut self, change: &Change<'_>) -> Result<Appended, Error> {
+        let Some(log) = &mut self.log else { return Err(READ_ONLY) };
+        let sequence = log.header.id + log.end() as u64;
+        let mut fields = change.fields;
+        if let Some(version) = change.version {
+            fields.version_back = sequence.wrapping_sub(version);
+        }
+        let value_len = change.value[0].len() + change.value[1].len();
+        self.scratch.clear();
+        fields.encode(change.key.len(), value_len, &mut self.scratch);
+        let parts = [&self.scratch[..], change.key, change.value[0], change.value[1]];
+        let kind = EntryKind::of(fields.operation);
+        let offset = log.append(parts, kind, change.hash, None);
+        let len = self.scratch.len() + change.key.len() + value_len;
+        self.since_wanted += len;
+        Ok(Appended { place: Place { slot: log.segment.slot, offset }, sequence, len })
+    }
+
+    /// Whether enough was appended that somebody should write it.
+    #[inline]
+    pub(crate) fn wants_writing(&mut self) -> bool {
+        let wants = self.since_wanted >= WRITE_BEHIND;
+        if wants {
+            self.since_wanted = 0;
+        }
+        wants
+    }
+
+    /// Points the index to an entry that was appended, instead of `old` (place and length).
+    #[inline]
+    pub(crate) fn point(
+        &mut self,
+        tables: &ArcSwap<Tables>,
+        change: &Change<'_>,
+        appended: Appended,
+        old: Option<(Place, usize)>,
+    ) -> Result<(), Error> {
+        match (old, change.fields.operation) {
+            (Some((place, _)), Operation::Put) => {
+                self.index.replace(change.hash, place, appended.place);
+            }
+            (None, Operation::Put) => {
+                let doubled = self.index.insert(change.hash, appended.place);
+                let Doubled(doubled) =
+                    doubled.map_err(|error| Error::Poisoned(format!("the index: {error}")))?;
+                if doubled {
+                    self.publish(tables, |_| {});
+                }
+            }
+            (Some((place, _)), _) => {
+                self.index.remove(change.hash, place);
+            }
+            (None, _) => {}
+        }
+        if let Some((place, len)) = old {
+            self.forget(place, len);
+        }
+        if change.fields.operation == Operation::Put {
+            self.stored += 1;
+            self.account(appended.place.slot, |account| account.live += appended.len as u64);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn account(&mut self, slot: u16, change: impl FnOnce(&mut Account)) {
+        if let Some(account) = self.accounts.get_mut(usize::from(slot)) {
+            change(account);
+        }
+    }
+
+    /// Counts an entry as dead.
+    #[inline]
+    pub(crate) fn forget(&mut self, place: Place, len: usize) {
+        self.account(place.slot, |account| account.live = account.live.saturating_sub(len as u64));
+    }
+}

@@ -1,0 +1,238 @@
+//! Memory that safe code cannot ask for: files mapped to be read, and huge pages.
+//!
+//! The only unsafe code of the crate. Each block says what it relies on.
+
+use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
+
+/// A file's bytes as memory, read only.
+///
+/// An I/O error under it ends the process with a signal (SIGBUS), as does a file that somebody else
+/// made shorter: engines map only files of their own whose space is taken, and never shorten them.
+#[derive(Debug)]
+pub struct Mapping(Mmap);
+
+impl Mapping {
+    pub(crate) fn of(file: &File, len: usize) -> io::Result<Mapping> {
+        // SAFETY: the bytes may change under the mapping when the file is written. Callers of
+        // `DiskFile::map` owe that the parts they read are not written any more and that the file is not
+        // made shorter; the engine's lock file keeps other processes of ours away.
+        unsafe { MmapOptions::new().len(len).map(file) }.map(Mapping)
+    }
+
+    /// Tells the system that reads will come in no order.
+    pub fn advise_random(&self) {
+        // Advice only: a refusal changes nothing.
+        let _ = self.0.advise(Advice::Random);
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Bytes in a huge page, where the system has them.
+pub const HUGE_PAGE_LEN: usize = 2 << 20;
+
+/// An array of atomic words, zero at first, in huge pages where the system has them. Memory is taken
+/// when it is first touched.
+#[derive(Debug)]
+pub struct Words {
+    // Keeps the memory; the words are reached through the pointer that it had when it was made.
+    memory: MmapMut,
+    len: usize,
+}
+
+impl Words {
+    /// `len` words. With `huge`, in huge pages: fewer misses, but 2 MiB are taken at once.
+    ///
+    /// # Errors
+    /// What the operating system says when memory is short.
+    pub fn zeroed(len: usize, huge: bool) -> io::Result<Words> {
+        let memory = MmapOptions::new().len(len.max(1) * size_of::<AtomicU64>()).map_anon()?;
+        if huge {
+            // Advice only: a refusal changes nothing.
+            let _ = memory.advise(Advice::HugePage);
+        }
+        Ok(Words { memory, len })
+    }
+}
+
+impl Deref for Words {
+    type Target = [AtomicU64];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64] {
+        let start = self.memory.as_ptr().cast::<AtomicU64>();
+        // SAFETY: the memory is `len` words long, aligned to a page, zeroed by the system, lives as long
+        // as `self`, and is never reached but through the atomics that this gives.
+        unsafe { std::slice::from_raw_parts(start, self.len) }
+    }
+}
+
+/// Bytes that one writer appends to while others read what it has published.
+///
+/// The writer's handle is unique; readers get only ranges below what was published, and those bytes never
+/// change again.
+#[derive(Debug)]
+pub struct Tail {
+    memory: MmapMut,
+    published: std::sync::atomic::AtomicUsize,
+}
+
+/// The right to append to a [`Tail`].
+#[derive(Debug)]
+pub struct TailWriter {
+    tail: std::sync::Arc<Tail>,
+    len: usize,
+}
+
+impl Tail {
+    /// An empty tail of at most `capacity` bytes. Memory is taken when it is first touched.
+    ///
+    /// # Errors
+    /// What the operating system says when memory is short.
+    pub fn with_capacity(capacity: usize) -> io::Result<(std::sync::Arc<Tail>, TailWriter)> {
+        let memory = MmapOptions::new().len(capacity.max(1)).map_anon()?;
+        let _ = memory.advise(Advice::HugePage);
+        let published = std::sync::atomic::AtomicUsize::new(0);
+        let tail = std::sync::Arc::new(Tail { memory, published });
+        Ok((tail.clone(), TailWriter { tail, len: 0 }))
+    }
+
+    /// Everything published so far.
+    #[inline]
+    pub fn published(&self) -> &[u8] {
+        let len = self.published.load(std::sync::atomic::Ordering::Acquire);
+        // SAFETY: the first `len` bytes were written before `len` was stored with Release ordering, are
+        // inside the memory, and the writer writes only behind them.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), len) }
+    }
+
+    /// Most bytes that it takes.
+    pub fn capacity(&self) -> usize {
+        self.memory.len()
+    }
+}
+
+impl TailWriter {
+    /// Bytes appended so far, published or not.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was appended yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that still fit.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.tail.memory.len() - self.len
+    }
+
+    /// What is appended to.
+    pub fn tail(&self) -> &std::sync::Arc<Tail> {
+        &self.tail
+    }
+
+    /// Appends bytes; readers do not see them yet.
+    ///
+    /// # Panics
+    /// When they do not fit: ask [`room`](TailWriter::room) first.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.room(), "a tail has no room for what is appended");
+        // SAFETY: the target lies inside the memory (just checked) and behind everything published, so no
+        // reader has a reference to it; this handle is the only writer. `bytes` cannot overlap it, since
+        // nobody has a reference to unpublished bytes.
+        unsafe {
+            let start = self.tail.memory.as_ptr().cast_mut().add(self.len);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+        }
+        self.len += bytes.len();
+    }
+
+    /// Skips `len` bytes, whose content means nothing.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    #[inline]
+    pub fn skip(&mut self, len: usize) {
+        assert!(len <= self.room(), "a tail has no room for what is skipped");
+        self.len += len;
+    }
+
+    /// Drops what was appended and not published.
+    pub fn unwind_to(&mut self, len: usize) {
+        let published = self.tail.published.load(std::sync::atomic::Ordering::Relaxed);
+        assert!((published..=self.len).contains(&len), "published bytes stay");
+        self.len = len;
+    }
+
+    /// Shows readers everything appended so far.
+    #[inline]
+    pub fn publish(&mut self) {
+        self.tail.published.store(self.len, std::sync::atomic::Ordering::Release);
+    }
+}
+
+/// Asks the processor to bring the line of `target` near, without waiting for it.
+#[inline]
+pub fn prefetch<T: ?Sized>(target: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and faults never; SSE is part of the architecture.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(target).cast::<i8>());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = target;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn words_are_zero_and_shared() {
+        let words = Words::zeroed(1_000, true).unwrap();
+        assert!(words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        words[999].store(7, Ordering::Release);
+        assert_eq!((words.len(), words[999].load(Ordering::Acquire)), (1_000, 7));
+    }
+
+    #[test]
+    fn readers_see_what_was_published() {
+        let (tail, mut writer) = Tail::with_capacity(10).unwrap();
+        writer.append(b"abc");
+        assert_eq!(tail.published(), b"");
+        writer.publish();
+        let seen = tail.published();
+        writer.append(b"lost");
+        writer.unwind_to(3);
+        writer.skip(1);
+        writer.append(b"de");
+        writer.publish();
+        assert_eq!((seen, tail.published()), (&b"abc"[..], &b"abclde"[..]));
+        assert_eq!(writer.room(), 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "no room")]
+    fn a_tail_does_not_overflow() {
+        let (_, mut writer) = Tail::with_capacity(2).unwrap();
+        writer.append(b"abc");
+    }
+}
