@@ -1,6 +1,7 @@
 //! Closing a store.
 
 use crate::hash::Hash;
+use crate::head::Head;
 use crate::layout::header::SegmentKind;
 use crate::layout::identity::Identity;
 use std::io;
@@ -18,30 +19,43 @@ impl Hash {
             return Ok(());
         }
         self.finish_compaction()?;
+        // The header of an empty log may be the only one that says what was flushed.
         self.write_out(true)?;
+        let empty = self.end_log();
+        self.write_out(true)?;
+        if let Some(log) = empty {
+            let writer = self.writer.lock();
+            let slot = usize::from(log.segment.slot);
+            writer.publish(&self.tables, |segments| segments[slot] = None);
+            let removed = writer.home.disk.remove(&writer.home.directory.join(log.segment.name()));
+            removed.map_err(|error| self.poison(error.to_string()))?;
+        }
         let done = self.finish_files();
         done.map_err(|error| self.poison(error.to_string()))?;
         self.lock.lock().take();
         Ok(())
     }
 
-    fn finish_files(&self) -> io::Result<()> {
-        let (log, spares) = {
-            let mut writer = self.writer.lock();
-            let Some(mut log) = writer.log.take() else { return Ok(()) };
-            log.end_with(writer.cut, writer.flush_due);
-            let log_spare = writer.spare.take().map(|blank| (blank, SegmentKind::Log));
-            let pack_spare = writer.spare_pack.take().map(|blank| (blank, SegmentKind::Pack));
-            (log, [log_spare, pack_spare])
-        };
-        if log.is_empty() {
-            let writer = self.writer.lock();
-            let slot = usize::from(log.segment.slot);
-            writer.publish(&self.tables, |segments| segments[slot] = None);
-            writer.home.disk.remove(&writer.home.directory.join(log.segment.name()))?;
-        } else {
-            self.complete_one(&log, true)?;
+    /// Ends writing; gives the log when nothing is in it that has to be kept.
+    fn end_log(&self) -> Option<Head> {
+        let mut writer = self.writer.lock();
+        let mut log = writer.log.take()?;
+        log.close_frame(self.clock.now());
+        log.end_with(writer.cut, writer.flush_due);
+        if log.is_empty() && writer.cut == 0 && writer.flush_due.is_never() {
+            return Some(log);
         }
+        writer.retired.push(log);
+        None
+    }
+
+    fn finish_files(&self) -> io::Result<()> {
+        let spares = {
+            let mut writer = self.writer.lock();
+            let log = writer.spare.take().map(|blank| (blank, SegmentKind::Log));
+            let pack = writer.spare_pack.take().map(|blank| (blank, SegmentKind::Pack));
+            [log, pack]
+        };
         let mut writer = self.writer.lock();
         for (blank, kind) in spares.into_iter().flatten() {
             writer.discard(&blank, kind)?;

@@ -11,9 +11,9 @@ use crate::index::{Place, spread};
 use crate::layout::footer::EntryKind;
 use crate::layout::header::{SegmentHeader, SegmentKind};
 use crate::layout::record::{self, Fields, Operation, Record};
+use crate::segment::{file_name, new_file_name};
 use crate::writer::{Account, Writer, refused};
 use std::io;
-use std::sync::atomic::Ordering;
 use todana_engine::{Error, JobProgress};
 use todana_record::Timestamp;
 
@@ -105,8 +105,9 @@ impl Writer {
     }
 
     /// Whether an entry older than `sequence` may be in another file than its own.
-    fn has_older(&self, sequence: u64, own: u16, pack: Option<&Head>) -> bool {
-        let in_pack = pack.is_some_and(|pack| pack.range().0 < sequence);
+    fn has_older(&self, sequence: u64, own: u16, compactor: &Compactor) -> bool {
+        let mut packs = compactor.full.iter().chain(&compactor.pack);
+        let in_pack = packs.any(|pack| pack.range().0 < sequence);
         let older = |account: &Account| account.id != 0 && account.lowest < sequence;
         let accounts = (0..).zip(&self.accounts);
         in_pack || accounts.filter(|(slot, _)| *slot != own).any(|(_, account)| older(account))
@@ -126,8 +127,14 @@ impl Hash {
         }
         match self.compact_slice(&mut compactor, need != Need::None, None, now) {
             Ok(true) => JobProgress::More,
-            // A full disk is no failure: it is tried again.
-            Ok(false) | Err(_) => idle,
+            Ok(false) => idle,
+            Err(Error::NoSpace) => {
+                // What is drained gives space back; then it is tried again.
+                compactor.victim = None;
+                let _ = self.finish_pack(&mut compactor);
+                idle
+            }
+            Err(_) => idle,
         }
     }
 
@@ -250,7 +257,7 @@ impl Hash {
         if is_put && !has_ended {
             return Ok(());
         }
-        if writer.has_older(sequence, place.slot, compactor.pack.as_ref()) {
+        if writer.has_older(sequence, place.slot, compactor) {
             let fields = Fields { position: Some(sequence), ..Fields::of(Operation::Remove) };
             self.append_moved(writer, compactor, &fields, entry, hash, sequence, now)?;
         }
@@ -295,7 +302,7 @@ impl Hash {
     }
 
     fn begin_pack(&self, writer: &mut Writer, payload_len: usize) -> io::Result<Head> {
-        let blank = writer.blank(SegmentKind::Pack, payload_len)?;
+        let blank = writer.blank(SegmentKind::Pack, Head::least_len(payload_len, 1))?;
         let slot = writer.take_slot()?;
         let header = SegmentHeader {
             kind: SegmentKind::Pack,
@@ -308,7 +315,7 @@ impl Hash {
         };
         let pack = Head::new(blank, header, slot, writer.width());
         writer.account(slot, |account| {
-            *account = Account { id: header.id, lowest: 0, is_pack: true, ..Account::default() };
+            *account = Account { id: header.id, lowest: u64::MAX, is_pack: true, ..Account::default() };
         });
         let segment = pack.segment.clone();
         let at = usize::from(slot);
@@ -324,7 +331,8 @@ impl Hash {
             return Ok(());
         }
         // What made entries dead has to be as safe as what is removed for it.
-        self.sync_up_to(self.applied.load(Ordering::Acquire))?;
+        // Without condition: the header of the log says what was flushed.
+        self.write_out(true)?;
         for mut pack in packs {
             let done = self.complete_pack(&mut pack, &mut compactor.buffer);
             done.map_err(|error| self.poison(error.to_string()))?;
@@ -341,7 +349,13 @@ impl Hash {
             output.write(buffer)?;
         }
         pack.file.sync()?;
-        self.complete_one(pack, true)
+        self.complete_one(pack, true)?;
+        // From here on it is relied on: without its footer it would be damage, not a leftover.
+        let home = self.writer.lock().home.clone();
+        let (id, kind) = (pack.header.id, pack.header.kind);
+        let from = home.directory.join(new_file_name(id, kind));
+        home.disk.rename(&from, &home.directory.join(file_name(id, kind)))?;
+        home.disk.sync_dir(&home.directory)
     }
 
     fn remove_files(&self, slots: &[u16]) -> io::Result<()> {

@@ -59,9 +59,10 @@ impl Hash {
         let now = self.clock.now();
         let (outputs, applied) = {
             let mut writer = self.writer.lock();
-            let Some(log) = &mut writer.log else { return Ok(()) };
-            log.close_frame(now);
-            let last = log.take_output();
+            let last = writer.log.as_mut().and_then(|log| {
+                log.close_frame(now);
+                log.take_output()
+            });
             let mut retired = std::mem::take(&mut writer.retired);
             let mut outputs: Vec<Output> =
                 retired.iter_mut().filter_map(Head::take_output).collect();
@@ -128,7 +129,8 @@ impl Hash {
         }
         let tail = &head.segment;
         let frames = head.frames().to_vec();
-        let segment = Segment::of_file(tail.slot, tail.id, tail.kind, head.file.clone(), frames)?;
+        let (file, token) = (head.file.clone(), tail.token.clone());
+        let segment = Segment::of_file(tail.slot, tail.id, tail.kind, file, frames, token)?;
         let mut writer = self.writer.lock();
         let (lowest, highest) = head.range();
         writer.account(tail.slot, |account| {

@@ -161,9 +161,7 @@ impl Hash {
     /// Shows what was appended up to a sequence.
     #[inline]
     fn finish(&self, writer: &mut Writer, sequence: u64) {
-        if let Some(log) = &mut writer.log {
-            log.publish();
-        }
+        writer.publish_log();
         self.applied.store(sequence, Ordering::Release);
     }
 
@@ -256,8 +254,9 @@ impl Hash {
         self.refuse_when_short(&writer, &change)?;
         writer.reserve(&self.tables, change.len_max(), 1, now)?;
         let appended = writer.append(&change)?;
-        self.finish(&mut writer, appended.sequence);
+        writer.publish_log();
         writer.point(&self.tables, &change, appended, hit.as_ref().map(edit::old_of))?;
+        self.finish(&mut writer, appended.sequence);
         let wants = writer.wants_writing();
         let behind = writer.retired.len();
         drop(writer);
@@ -352,10 +351,11 @@ impl Hash {
             appended.push(writer.append(change)?);
         }
         let sequence = appended.last().map_or(0, |last| last.sequence);
-        self.finish(writer, sequence);
+        writer.publish_log();
         for ((change, old), appended) in changes.iter().zip(appended) {
             writer.point(&self.tables, change, appended, *old)?;
         }
+        self.finish(writer, sequence);
         Ok(sequence)
     }
 }

@@ -3,7 +3,7 @@
 use crate::layout::footer::{self, EntryKind, Summary, Tables};
 use crate::layout::frame::{self, Frame, PAYLOAD_LEN, header_len};
 use crate::layout::header::{HEADER_LEN, SegmentHeader};
-use crate::segment::{Segment, file_name};
+use crate::segment::{Segment, new_file_name};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Blank {
         kind: crate::layout::header::SegmentKind,
         len: usize,
     ) -> io::Result<Blank> {
-        let path = directory.join(file_name(id, kind));
+        let path = directory.join(new_file_name(id, kind));
         let (tail, writer) = Tail::with_capacity(len)?;
         let file = disk.open(&path, Open::Create)?;
         if let Err(error) = file.allocate(len as u64) {
@@ -137,13 +137,13 @@ impl Head {
         self.tail.len() == HEADER_LEN
     }
 
-    /// Bytes of a segment that takes one entry, or unit, of at most `payload_len`.
-    pub(crate) const fn least_len(payload_len: usize) -> usize {
+    /// Bytes of a segment that takes `count` entries of at most `payload_len` together.
+    pub(crate) const fn least_len(payload_len: usize, count: usize) -> usize {
         HEADER_LEN
             + header_len(payload_len)
             + payload_len
             + footer::TRAILER_LEN
-            + TABLES_LEN_MAX * (2 + payload_len / 16)
+            + TABLES_LEN_MAX * (3 + count)
     }
 
     /// Opens a frame for `count` entries of at most `payload_len` bytes together, unless they fit the

@@ -71,7 +71,7 @@ fn failed(what: &str) -> impl FnOnce(io::Error) -> Error {
     let what = what.to_owned();
     move |error| match refused(&error) {
         Error::NoSpace => Error::NoSpace,
-        _ => Error::Poisoned(format!("{what}: {error}")),
+        _ => Error::Open(format!("{what}: {error}")),
     }
 }
 
@@ -82,7 +82,7 @@ impl Hash {
     /// Opens a store in a directory.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] with what the disk said, or with who has the store open; [`Error::Corrupt`];
+    /// [`Error::Open`] with what the disk said, or with who has the store open; [`Error::Corrupt`];
     /// [`Error::NoSpace`].
     pub fn open(
         disk: Arc<dyn Disk>,
@@ -100,11 +100,11 @@ impl Hash {
             let note = format!("process {}", std::process::id());
             let locked = home.disk.lock(&directory.join(LOCK), &note);
             lock = Some(locked.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Error::Poisoned(format!("there is no store at {shown}")),
+                io::ErrorKind::NotFound => Error::Open(format!("there is no store at {shown}")),
                 io::ErrorKind::WouldBlock => {
-                    Error::Poisoned(format!("{shown} is in use by {error}"))
+                    Error::Open(format!("{shown} is in use by {error}"))
                 }
-                _ => Error::Poisoned(format!("cannot lock {shown}: {error}")),
+                _ => Error::Open(format!("cannot lock {shown}: {error}")),
             })?);
         }
         let mut hash = Opening::new(home, options)?.run()?;
@@ -136,6 +136,8 @@ struct Opening {
     identity: Identity,
     report: Report,
     is_new: bool,
+    /// Files without a header.
+    blanks: Vec<(SegmentKind, u64)>,
 }
 
 impl Opening {
@@ -160,13 +162,13 @@ impl Opening {
             Err(error) => return Err(failed(&path.display().to_string())(error)),
         };
         let report = Report { clean: identity.clean, cut: Vec::new() };
-        Ok(Opening { home, options, identity, report, is_new })
+        Ok(Opening { home, options, identity, report, is_new, blanks: Vec::new() })
     }
 
     fn make(home: &Home, options: &HashOptions) -> Result<Identity, Error> {
         let shown = home.directory.display();
         if options.mode != Mode::Create {
-            return Err(Error::Poisoned(format!("there is no store at {shown}")));
+            return Err(Error::Open(format!("there is no store at {shown}")));
         }
         let names = home.disk.list(&home.directory).map_err(failed(&shown.to_string()))?;
         if names.iter().any(|name| parse_name(name).is_some()) {
@@ -197,6 +199,10 @@ impl Opening {
         self.drop_orphans(&mut segments)?;
         if self.writes() {
             self.complete(&mut segments)?;
+            // Only now: a log that followed one of them must not be taken for whole.
+            for (kind, id) in std::mem::take(&mut self.blanks) {
+                self.remove(&crate::segment::file_name(id, kind))?;
+            }
         }
         if !self.report.clean {
             let (incarnation, first) = (self.identity.incarnation + 1, self.identity.next_id);
@@ -210,6 +216,10 @@ impl Opening {
         let shown = self.home.directory.display().to_string();
         let names = self.home.disk.list(&self.home.directory).map_err(failed(&shown))?;
         let mut found: Vec<_> = names.iter().filter_map(|name| parse_name(name)).collect();
+        for name in names.iter().filter(|name| name.ends_with(".pack.new")) {
+            // Its records are still where they were moved from.
+            self.remove(name)?;
+        }
         found.sort_unstable_by_key(|&(kind, id)| (kind == SegmentKind::Log, id));
         let mut segments = Vec::new();
         for (kind, id) in found {
@@ -235,8 +245,12 @@ impl Opening {
         let read = file.read_at(0, &mut bytes).map_err(failed(&name))?;
         let header = SegmentHeader::decode(bytes.get(..read).unwrap_or_default());
         let Some(header) = header.filter(|header| header.id == id && header.kind == kind) else {
-            // A blank that was never begun, or whose header did not survive: nothing safe is in it.
-            self.remove(&name)?;
+            if bytes.iter().any(|&byte| byte != 0) {
+                return Err(corrupt(&name, "its header is damaged"));
+            }
+            // A blank that was never begun, or whose header did not survive: nothing safe is in it, nor
+            // in a log that follows it.
+            self.blanks.push((kind, id));
             return Ok(None);
         };
         if header.store != self.identity.store {
@@ -254,9 +268,7 @@ impl Opening {
             }
         }
         if kind == SegmentKind::Pack {
-            // Its records are still where they were moved from.
-            self.remove(&name)?;
-            return Ok(None);
+            return Err(corrupt(&name, "its footer is damaged"));
         }
         self.scan(header, file, &name).map(Some)
     }
@@ -338,7 +350,8 @@ impl Opening {
 
     /// Drops the logs that do not follow what is left of the one before them.
     fn drop_orphans(&mut self, segments: &mut Vec<Loaded>) -> Result<(), Error> {
-        let mut ends: Vec<(u64, u32)> = Vec::new();
+        let empty = crate::layout::narrow(HEADER_LEN);
+        let mut ends: Vec<(u64, u32)> = self.blanks.iter().map(|&(_, id)| (id, empty)).collect();
         let mut lost: Option<usize> = None;
         for (at, segment) in segments.iter().enumerate() {
             if segment.header.kind != SegmentKind::Log {
@@ -419,7 +432,7 @@ impl Opening {
         let last_log = segments.iter().rev().find(|s| s.header.kind == SegmentKind::Log);
         let flush_due = last_log.map_or(Expiry::NEVER, |log| log.summary.flush_due);
         let previous = last_log.map(|log| (log.header.id, crate::layout::narrow(log.end())));
-        let applied = last_log.map_or(0, |log| log.summary.highest);
+        let applied = segments.iter().map(|s| s.summary.highest).max().unwrap_or(0).max(cut);
         let clock = StoreClock::new();
         for segment in &segments {
             clock.advance(segment.summary.time.ms());
@@ -528,7 +541,7 @@ impl Build {
         let slot = u16::try_from(self.accounts.len()).map_err(|_| Error::NoSpace)?;
         let Loaded { header, file, frames, entries, summary, .. } = loaded;
         let len = file.len().map_err(failed(&name))?;
-        let segment = Segment::of_file(slot, header.id, header.kind, file, frames);
+        let segment = Segment::of_file(slot, header.id, header.kind, file, frames, Arc::default());
         self.tables.segments.push(Some(Arc::new(segment.map_err(failed(&name))?)));
         self.accounts.push(Account {
             id: header.id,

@@ -27,6 +27,8 @@ pub(crate) struct Segment {
     /// Its id: a log's entry at byte `n` has the sequence `id + n`.
     pub(crate) id: u64,
     pub(crate) kind: SegmentKind,
+    /// Shared by all forms of this segment: while anybody has one, its slot is taken.
+    pub(crate) token: Arc<()>,
     source: Source,
     /// Byte where the last frame ends; of a tail, what was published counts.
     end: usize,
@@ -41,6 +43,14 @@ pub(crate) fn file_name(id: u64, kind: SegmentKind) -> String {
     format!("{id:016x}.{}", kind.extension())
 }
 
+/// The name of a segment's file until it is one that can be relied on.
+pub(crate) fn new_file_name(id: u64, kind: SegmentKind) -> String {
+    match kind {
+        SegmentKind::Log => file_name(id, kind),
+        SegmentKind::Pack => format!("{}.new", file_name(id, kind)),
+    }
+}
+
 impl Segment {
     /// A segment that is being written.
     pub(crate) fn of_tail(slot: u16, id: u64, kind: SegmentKind, tail: Arc<Tail>) -> Segment {
@@ -48,6 +58,7 @@ impl Segment {
             slot,
             id,
             kind,
+            token: Arc::new(()),
             source: Source::Tail(tail),
             end: 0,
             frames: Box::new([]),
@@ -65,6 +76,7 @@ impl Segment {
         kind: SegmentKind,
         file: Arc<dyn DiskFile>,
         frames: Vec<Frame>,
+        token: Arc<()>,
     ) -> std::io::Result<Segment> {
         let end = frames.last().map_or(HEADER_LEN, Frame::end);
         let source = match file.map(end)? {
@@ -76,6 +88,7 @@ impl Segment {
             slot,
             id,
             kind,
+            token,
             source,
             end,
             frames: frames.into(),

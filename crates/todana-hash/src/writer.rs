@@ -66,7 +66,7 @@ pub(crate) struct Writer {
     pub(crate) spare_pack: Option<Blank>,
     /// By slot.
     pub(crate) accounts: Vec<Account>,
-    pub(crate) free_slots: Vec<(u16, Weak<Segment>)>,
+    pub(crate) free_slots: Vec<(u16, Weak<()>)>,
     pub(crate) next_id: u64,
     pub(crate) cut: u64,
     pub(crate) flush_due: Expiry,
@@ -158,12 +158,8 @@ impl Writer {
     }
 
     /// Makes a file for a segment that takes at least `payload_len`.
-    pub(crate) fn blank(&mut self, kind: SegmentKind, payload_len: usize) -> io::Result<Blank> {
-        let least = Head::least_len(payload_len) as u64;
-        let len = self.segment_len().max(least);
-        if len > SEGMENT_LEN_MAX {
-            return Err(io::Error::other("an entry is larger than a segment"));
-        }
+    pub(crate) fn blank(&mut self, kind: SegmentKind, least_len: usize) -> io::Result<Blank> {
+        let len = self.segment_len().max(least_len as u64);
         let id = self.take_id(len)?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         Blank::create(&*self.home.disk, &self.home.directory, id, kind, len)
@@ -171,7 +167,7 @@ impl Writer {
 
     /// A free number for a segment.
     pub(crate) fn take_slot(&mut self) -> io::Result<u16> {
-        let free = self.free_slots.iter().position(|(_, segment)| segment.strong_count() == 0);
+        let free = self.free_slots.iter().position(|(_, token)| token.strong_count() == 0);
         if let Some(at) = free {
             return Ok(self.free_slots.swap_remove(at).0);
         }
@@ -186,7 +182,7 @@ impl Writer {
         if let Some(account) = self.accounts.get_mut(usize::from(segment.slot)) {
             *account = Account::default();
         }
-        self.free_slots.push((segment.slot, Arc::downgrade(segment)));
+        self.free_slots.push((segment.slot, Arc::downgrade(&segment.token)));
     }
 
     /// Publishes the tables with a change to the segments.
@@ -209,10 +205,10 @@ impl Writer {
     pub(crate) fn roll(
         &mut self,
         tables: &ArcSwap<Tables>,
-        payload_len: usize,
+        least_len: usize,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let fits = |blank: &Blank| blank.len >= Head::least_len(payload_len);
+        let fits = |blank: &Blank| blank.len >= least_len;
         let blank = match self.spare.take() {
             Some(blank) if fits(&blank) => blank,
             other => {
@@ -220,7 +216,7 @@ impl Writer {
                 if let Some(blank) = other {
                     self.discard(&blank, SegmentKind::Log).map_err(|error| refused(&error))?;
                 }
-                self.blank(SegmentKind::Log, payload_len).map_err(|error| {
+                self.blank(SegmentKind::Log, least_len).map_err(|error| {
                     self.short |= is_full(&error);
                     refused(&error)
                 })?
@@ -230,7 +226,7 @@ impl Writer {
     }
 
     pub(crate) fn discard(&self, blank: &Blank, kind: SegmentKind) -> io::Result<()> {
-        let name = crate::segment::file_name(blank.id, kind);
+        let name = crate::segment::new_file_name(blank.id, kind);
         self.home.disk.remove(&self.home.directory.join(name))
     }
 
@@ -290,7 +286,11 @@ impl Writer {
         if log.reserve(len_max, count, now) {
             return Ok(());
         }
-        self.roll(tables, len_max, now)?;
+        let least_len = Head::least_len(len_max, count);
+        if least_len as u64 > SEGMENT_LEN_MAX {
+            return Err(Error::ValueTooLarge { len: len_max as u64, max: SEGMENT_LEN_MAX / 2 });
+        }
+        self.roll(tables, least_len, now)?;
         match self.log.as_mut().is_some_and(|log| log.reserve(len_max, count, now)) {
             true => Ok(()),
             false => Err(Error::NoSpace),
@@ -315,6 +315,14 @@ impl Writer {
         let len = self.scratch.len() + change.key.len() + value_len;
         self.since_wanted += len;
         Ok(Appended { place: Place { slot: log.segment.slot, offset }, sequence, len })
+    }
+
+    /// Shows readers of the log's memory what was appended.
+    #[inline]
+    pub(crate) fn publish_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.publish();
+        }
     }
 
     /// Whether enough was appended that somebody should write it.
