@@ -82,6 +82,9 @@ impl Contestants {
                 let program = if who == Who::Before { self.before.as_ref() } else { None };
                 line.push(path(program.unwrap_or(&self.todana))?);
                 line.push("serve".to_owned());
+                if !self.todana_args.contains("--store") {
+                    line.extend(words("--store memory"));
+                }
                 line.extend(place);
                 line.extend(words(&common));
                 line.extend(words(&self.todana_args));

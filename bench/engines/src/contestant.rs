@@ -13,7 +13,7 @@ const HOME: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Whether `todana-store` opens stores by name yet. When it does: `true` here, and `rivals/todana`
 /// among the default members of the workspace.
-const TODANA_IS_THERE: bool = false;
+const TODANA_IS_THERE: bool = true;
 
 /// One engine, and the program that drives it.
 #[derive(Debug)]

@@ -43,6 +43,9 @@ pub enum Error {
     /// Space is short; reads and removals go on, writes are taken again once there is space.
     #[error("no space left for writes")]
     NoSpace,
+    /// A store could not be opened.
+    #[error("{0}")]
+    Open(String),
     /// A write or flush failed; the store must be opened anew.
     #[error("the store stopped after a failed write: {0}")]
     Poisoned(String),

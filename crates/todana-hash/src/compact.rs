@@ -315,7 +315,8 @@ impl Hash {
         };
         let pack = Head::new(blank, header, slot, writer.width());
         writer.account(slot, |account| {
-            *account = Account { id: header.id, lowest: u64::MAX, is_pack: true, ..Account::default() };
+            *account =
+                Account { id: header.id, lowest: u64::MAX, is_pack: true, ..Account::default() };
         });
         let segment = pack.segment.clone();
         let at = usize::from(slot);

@@ -101,9 +101,7 @@ impl Hash {
             let locked = home.disk.lock(&directory.join(LOCK), &note);
             lock = Some(locked.map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => Error::Open(format!("there is no store at {shown}")),
-                io::ErrorKind::WouldBlock => {
-                    Error::Open(format!("{shown} is in use by {error}"))
-                }
+                io::ErrorKind::WouldBlock => Error::Open(format!("{shown} is in use by {error}")),
                 _ => Error::Open(format!("cannot lock {shown}: {error}")),
             })?);
         }

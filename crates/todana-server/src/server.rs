@@ -192,8 +192,11 @@ impl Server {
             self.inboxes.push(inbox);
             self.spawn(format!("worker-{number}"), move || worker.run())?;
         }
-        let context = self.context.clone();
-        self.spawn("jobs".into(), move || jobs::run(&context))
+        for (job, name) in self.context.engine.jobs().iter().enumerate() {
+            let context = self.context.clone();
+            self.spawn((*name).to_owned(), move || jobs::run(&context, job))?;
+        }
+        Ok(())
     }
 
     fn spawn(
@@ -372,6 +375,9 @@ impl Server {
         }
         for thread in self.threads.drain(..) {
             let _ = thread.join();
+        }
+        if let Err(error) = self.context.engine.close() {
+            tracing::error!(%error, "the store could not be closed; its next open recovers");
         }
         tracing::info!("stopped");
     }

@@ -56,10 +56,8 @@ impl Name {
     /// # Errors
     /// [`Error::Name`].
     pub fn parse(name: &str) -> Result<Name, Error> {
-        let mut parts = name.split('#');
-        let path = parts.next().unwrap_or_default();
-        let options = parts.map(|part| part.split_once('=').unwrap_or((part, "")));
-        let mut parsed = match path {
+        let (path, options) = name.split_once('#').unwrap_or((name, ""));
+        let parsed = match path {
             "*" => {
                 let options =
                     CacheOptions { memory_limit_bytes: MEMORY_BYTES, ..CacheOptions::default() };
@@ -74,16 +72,35 @@ impl Name {
                 )));
             }
         };
-        for (option, value) in options {
-            parsed.set(option, value)?;
-        }
-        Ok(parsed)
+        parsed.with(options)
     }
 
     /// A hash store in a directory of any name, without options.
     pub fn directory(directory: &Path) -> Name {
         let options = HashOptions::default();
         Name::Hash { directory: directory.to_owned(), options, map: true }
+    }
+
+    /// The name with options as they stand behind a `#`, several of them with a `#` between.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn with(mut self, options: &str) -> Result<Name, Error> {
+        for part in options.split('#').filter(|part| !part.is_empty()) {
+            let (option, value) = part.split_once('=').unwrap_or((part, ""));
+            self.set(option, value)?;
+        }
+        Ok(self)
+    }
+
+    /// Whether a change that was acknowledged should be durable, unless somebody says otherwise.
+    pub fn acknowledges_durable(&self) -> bool {
+        match self {
+            Name::Memory(_) => false,
+            Name::Hash { options, .. } => {
+                options.flush == FlushPolicy::Group && options.mode != Mode::ReadOnly
+            }
+        }
     }
 
     fn set(&mut self, option: &str, value: &str) -> Result<(), Error> {
@@ -110,12 +127,7 @@ impl Name {
     /// What the engine meets.
     pub fn open(self) -> Result<Store, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let waits = match &self {
-            Name::Memory(_) => false,
-            Name::Hash { options, .. } => {
-                options.flush == FlushPolicy::Group && options.mode != Mode::ReadOnly
-            }
-        };
+        let waits = self.acknowledges_durable();
         Ok(Store::running(self.open_engine()?, clock, waits))
     }
 

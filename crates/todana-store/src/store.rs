@@ -103,9 +103,8 @@ impl Store {
         mutation: &mut dyn UnitMutation,
     ) -> Result<(), Error> {
         match self.engine.update_many(keys, self.now(), mutation)? {
-            Progress::Done(_) => Ok(if self.waits {
-                self.engine.sync()?
-            }),
+            Progress::Done(_) if self.waits => self.sync(),
+            Progress::Done(_) => Ok(()),
             Progress::Pending(_) => Err(Error::WouldWait),
         }
     }

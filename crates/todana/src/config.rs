@@ -4,9 +4,11 @@ use crate::units;
 use serde::Deserialize;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use todana_engine::Level;
 use todana_protocol::memcached::Protocol;
 use todana_server::Settings;
 use todana_server::settings::{Address, Listen};
+use todana_store::{CacheOptions, Name};
 
 /// Why a configuration cannot be used. One line, with the place and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -96,10 +98,25 @@ pub(crate) enum LogFormat {
 pub(crate) struct Store {
     pub(crate) name: String,
     pub(crate) engine: String,
+    pub(crate) path: PathBuf,
+    pub(crate) options: String,
+    pub(crate) acknowledge: Acknowledge,
     pub(crate) memory: String,
     pub(crate) max_item_size: String,
     pub(crate) evictions: bool,
     pub(crate) cas: bool,
+}
+
+/// How safe a change is when its client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Acknowledge {
+    /// Durable on a store that flushes in groups, applied on others.
+    Auto,
+    /// Visible to everybody.
+    Applied,
+    /// Safe against a loss of power.
+    Durable,
 }
 
 /// A listener.
@@ -144,7 +161,10 @@ impl Default for Store {
     fn default() -> Store {
         Store {
             name: "main".into(),
-            engine: "memory".into(),
+            engine: "hash".into(),
+            path: "./todana-data".into(),
+            options: String::new(),
+            acknowledge: Acknowledge::Auto,
             memory: "64MiB".into(),
             max_item_size: "1MiB".into(),
             evictions: true,
@@ -227,10 +247,10 @@ impl Config {
     /// The one store; more come with the next engines.
     pub(crate) fn the_store(&self) -> Result<&Store, ConfigError> {
         match self.store.as_slice() {
-            [store] if store.engine == "memory" => Ok(store),
+            [store] if ["memory", "hash"].contains(&store.engine.as_str()) => Ok(store),
             [store] => Err(wrong(
                 "store.engine",
-                format!("{:?} is not known: this version has \"memory\"", store.engine),
+                format!("{:?} is not known: there are \"hash\" and \"memory\"", store.engine),
             )),
             [] => Err(wrong("store", "at least one [[store]] is needed")),
             _ => Err(wrong("store", "this version serves one [[store]]")),
@@ -246,10 +266,13 @@ impl Config {
         if memory < todana_store::MEMORY_LIMIT_MIN_BYTES {
             return Err(wrong("store.memory (-m)", "at least 1 MiB"));
         }
+        if store.engine != "memory" && item > 32 << 20 {
+            return Err(wrong("store.max-item-size (-I)", "1k to 32m on a hash store"));
+        }
         if !(1 << 10..=1 << 30).contains(&item) {
             return Err(wrong("store.max-item-size (-I)", "1k to 1024m"));
         }
-        if item > memory / 4 {
+        if store.engine == "memory" && item > memory / 4 {
             let needed = units::show(item * 4);
             return Err(wrong(
                 "store.max-item-size (-I)",
@@ -257,6 +280,28 @@ impl Config {
             ));
         }
         Ok((memory, item))
+    }
+
+    /// The store by name.
+    pub(crate) fn name(&self) -> Result<Name, ConfigError> {
+        let store = self.the_store()?;
+        let (memory_limit_bytes, value_len_max) = Config::sizes(store)?;
+        let name = match store.engine.as_str() {
+            "memory" => Name::Memory(CacheOptions {
+                memory_limit_bytes,
+                value_len_max,
+                evictions: store.evictions,
+                versions: store.cas,
+                ..CacheOptions::default()
+            }),
+            _ => {
+                let cas = if store.cas { "" } else { "cas=off" };
+                let name = Name::directory(&store.path).with(cas);
+                name.map_err(|error| wrong("store.cas", error.to_string()))?
+            }
+        };
+        name.with(&store.options)
+            .map_err(|error| wrong("store.options (--store)", error.to_string()))
     }
 
     /// What the server is told.
@@ -296,7 +341,11 @@ impl Config {
             test_clock: self.test_clock,
             prefix_delimiter: delimiter,
             verbosity: self.log.verbosity,
-            ..Settings::default()
+            acknowledge: match store.acknowledge {
+                Acknowledge::Applied => Level::Applied,
+                Acknowledge::Auto if !self.name()?.acknowledges_durable() => Level::Applied,
+                Acknowledge::Auto | Acknowledge::Durable => Level::Durable,
+            },
         };
         settings.check().map_err(|error| wrong("configuration", error.to_string()))?;
         Ok(settings)
@@ -375,7 +424,11 @@ mod tests {
         check("\nthreads = \"x\"", "t.toml:2:11");
         check("[[store]]\nengine = \"disk\"", "store.engine: \"disk\" is not known");
         check("[[store]]\nmemory = \"64x\"", "store.memory");
-        check("[[store]]\nmax-item-size = \"512m\"", "need a memory limit (-m) of 2GiB");
+        check("[[store]]\noptions = \"x=1\"", "unknown store option `x`");
+        check(
+            "[[store]]\nengine = \"memory\"\nmax-item-size = \"512m\"",
+            "need a memory limit (-m) of 2GiB",
+        );
         check("[[listen]]\naddress = \"nowhere\"", "listen[0].address");
         check("[[listen]]\nstore = \"other\"", "there is \"main\"");
         check("prefix-delimiter = \"ab\"", "one character");

@@ -5,12 +5,13 @@
 //! `todana-client`, the load generator in `todana-bench`.
 //!
 //! Modules: `options` and `config` (what the server is told), `serve` (running it), `client_commands`
-//! and `bench_command` (the tools), `units` (sizes as people write them).
+//! and `bench_command` (the tools), `db` (stores on disk), `units` (sizes as people write them).
 #![forbid(unsafe_code)]
 
 mod bench_command;
 mod client_commands;
 mod config;
+mod db;
 mod options;
 mod serve;
 mod units;
@@ -64,6 +65,11 @@ enum Cmd {
     Flush(client_commands::FlushArgs),
     /// Put load on a server and measure it
     Bench(Box<bench_command::BenchArgs>),
+    /// Work on a store on disk, without a server
+    Db {
+        #[command(subcommand)]
+        command: db::DbCommand,
+    },
     /// Print or check configurations
     Config {
         #[command(subcommand)]
@@ -102,6 +108,7 @@ fn main() -> ExitCode {
         Some(Cmd::Watch(args)) => args.run(),
         Some(Cmd::Flush(args)) => args.run(),
         Some(Cmd::Bench(args)) => args.run(),
+        Some(Cmd::Db { command }) => command.run(),
         Some(Cmd::Config { command: ConfigCommand::Default }) => print(DEFAULT_FILE.as_bytes()),
         Some(Cmd::Config { command: ConfigCommand::Check { file } }) => {
             match Config::read(&file).and_then(|config| config.settings()) {

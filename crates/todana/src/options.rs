@@ -10,7 +10,8 @@ pub(crate) struct ServeArgs {
     /// Configuration file (`todana config default` prints one)
     #[arg(long, value_name = "FILE", env = "TODANA_CONFIG")]
     config: Option<PathBuf>,
-    /// Store: memory
+    /// Store: a directory, made when there is none, options behind a # (flush=group|never|interval=TIME);
+    /// or `memory` [default: ./todana-data; memory with -m]
     #[arg(long, value_name = "STORE", env = "TODANA_STORE")]
     store: Option<String>,
 
@@ -326,12 +327,20 @@ impl ServeArgs {
     fn apply_store(&self, config: &mut Config) -> Result<(), ConfigError> {
         let one = config.store.len() == 1;
         let Some(store) = config.store.first_mut().filter(|_| one) else { return Ok(()) };
-        if let Some(name) = &self.store {
-            if name != "memory" {
-                let message = format!("{name:?} is not known: this version has \"memory\"");
-                return Err(wrong("--store", message));
+        match self.store.as_deref() {
+            Some("memory" | "*") => store.engine = "memory".into(),
+            Some("") => return Err(wrong("--store", "a directory, or memory")),
+            Some(name) => {
+                let (path, options) = name.split_once('#').unwrap_or((name, ""));
+                store.engine = "hash".into();
+                store.path = path.into();
+                store.options = options.into();
             }
-            store.engine.clone_from(name);
+            // Who limits memory wants a cache, as memcached is one.
+            None if self.memory_limit.is_some() && self.config.is_none() => {
+                store.engine = "memory".into();
+            }
+            None => {}
         }
         if let Some(size) = &self.memory_limit {
             let bytes = units::bytes(size, 1 << 20)
@@ -520,7 +529,13 @@ mod tests {
         let settings = config.settings().unwrap();
         assert!(settings.shutdown_enabled && !settings.flush_enabled && !settings.dump_enabled);
         assert!(parse("-o nonsense").unwrap_err().to_string().contains("is not known"));
-        assert!(parse("--store disk").unwrap_err().to_string().contains("\"memory\""));
+        let (config, _) = parse("--store disk#flush=never").unwrap();
+        assert_eq!(config.store[0].path, PathBuf::from("disk"));
+        assert_eq!(
+            (&config.store[0].engine[..], &config.store[0].options[..]),
+            ("hash", "flush=never")
+        );
+        assert_eq!(parse("-m 64").unwrap().0.store[0].engine, "memory");
         assert!(parse("-m x").is_err());
     }
 }

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use todana_server::{OnVerbosity, Server};
-use todana_store::{Cache, CacheOptions};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 
@@ -44,16 +43,10 @@ fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
         nix::unistd::setsid()?;
     }
     prepare(&process)?;
-    let store = config.the_store()?;
-    let (memory_limit_bytes, value_len_max) = Config::sizes(store)?;
-    let cache = Cache::new(CacheOptions {
-        memory_limit_bytes,
-        value_len_max,
-        evictions: store.evictions,
-        versions: store.cas,
-        ..CacheOptions::default()
-    })?;
-    let mut server = Server::start(settings, Arc::new(cache), Some(on_verbosity))?;
+    let name = config.name()?;
+    let shown = shown(&config)?;
+    let engine = name.open_engine().map_err(|error| format!("cannot open {shown}: {error}"))?;
+    let mut server = Server::start(settings, engine, Some(on_verbosity))?;
     server.hear_signals()?;
     if let Some(path) = &config.pid_file {
         write_pid_file(path)?;
@@ -63,7 +56,7 @@ fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
     } else if nix::unistd::geteuid().is_root() {
         tracing::warn!("running as root: -u USER gives that up once the ports are open");
     }
-    announce(&server, &config, memory_limit_bytes);
+    announce(&server, &config, &shown);
     if in_background {
         // Whoever waits for this goes away once they have read it.
         let mut out = std::io::stdout();
@@ -77,7 +70,16 @@ fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
     Ok(outcome?)
 }
 
-fn announce(server: &Server, config: &Config, memory_limit_bytes: u64) {
+/// The store as a log line shows it.
+fn shown(config: &Config) -> Result<String, Failure> {
+    let store = config.the_store()?;
+    Ok(match store.engine.as_str() {
+        "memory" => format!("memory of {}", crate::units::show(Config::sizes(store)?.0)),
+        _ => store.path.display().to_string(),
+    })
+}
+
+fn announce(server: &Server, config: &Config, store: &str) {
     let addresses = server.listens_on();
     let local = addresses.iter().all(|address| {
         address.starts_with("unix:") || address.contains(":127.") || address.contains(":[::1]")
@@ -88,8 +90,7 @@ fn announce(server: &Server, config: &Config, memory_limit_bytes: u64) {
         version = env!("CARGO_PKG_VERSION"),
         listen = addresses.join(" "),
         reach,
-        store = "memory",
-        memory = crate::units::show(memory_limit_bytes),
+        store,
         threads = config.threads,
         connections = config.connections,
         "todana listens"

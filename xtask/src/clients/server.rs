@@ -67,7 +67,10 @@ impl Server {
         let fail = |error| format!("start {}: {error}", binary.display());
         let file = File::create(log).map_err(fail)?;
         let mut command = shell.command(binary);
-        command.arg("serve").stdout(file.try_clone().map_err(fail)?).stderr(file);
+        command
+            .args(["serve", "--store", "memory"])
+            .stdout(file.try_clone().map_err(fail)?)
+            .stderr(file);
         match place {
             Where::Tcp { host, port } => command.args(["-p", &port.to_string(), "-l", host]),
             Where::Unix(path) => command.arg("-s").arg(path),

@@ -32,6 +32,7 @@ const HOUSE: &[Room] = &[
             "todana-client",
             "todana-bench",
             "todana-store",
+            "todana-import",
             "todana-cache",
             "todana-engine",
             "todana-protocol",

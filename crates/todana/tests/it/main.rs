@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for processes")]
 
+mod kill;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -9,7 +11,9 @@ use std::time::Duration;
 
 fn todana() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_todana"));
-    command.env_remove("TODANA_SERVER").env_remove("TODANA_CONFIG");
+    command.env_remove("TODANA_SERVER").env_remove("TODANA_CONFIG").env_remove("TODANA_STORE");
+    // A server that is told of no store makes one where it is started.
+    command.current_dir(env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -29,6 +33,7 @@ impl Server {
             .arg("-s")
             .arg(&socket)
             .args(["-t", "1"])
+            .args(if options.contains(&"--store") { &[][..] } else { &["--store", "memory"] })
             .args(options)
             .stderr(Stdio::piped())
             .spawn()
@@ -139,7 +144,8 @@ fn in_the_background_it_returns_when_it_listens() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, pid) = (folder.path().join("socket"), folder.path().join("pid"));
     let arguments = |socket: &Path| {
-        vec!["-d".into(), "-s".into(), socket.display().to_string(), "-t".into(), "1".into()]
+        let socket = socket.display().to_string();
+        ["-d", "-s", &socket, "-t", "1", "--store", "memory"].map(str::to_owned).to_vec()
     };
     let status = todana()
         .args(arguments(&socket))
@@ -182,15 +188,16 @@ fn configurations_are_printed_and_checked() {
 fn a_wrong_option_is_one_clear_line() {
     for (args, expected) in [
         (&["serve", "-m", "x"][..], "-m (--memory-limit)"),
-        (&["serve", "-I", "2g"], "1k to 1024m"),
-        (&["serve", "-I", "512m"], "need a memory limit (-m) of 2GiB"),
+        (&["serve", "--store", "memory", "-I", "2g"], "1k to 1024m"),
+        (&["serve", "--store", "memory", "-I", "512m"], "need a memory limit (-m) of 2GiB"),
+        (&["serve", "-I", "64m"], "1k to 32m on a hash store"),
         (&["serve", "-p", "0"], "nothing is left to listen on"),
         (&["serve", "-o", "nonsense"], "is not known"),
-        (&["serve", "--store", "disk"], "this version has \"memory\""),
+        (&["serve", "--store", "x#flush=often"], "it takes group, never or interval="),
         (&["serve", "-Y", "/nonexistent"], "/nonexistent"),
         (&["serve", "-S", "-p", "-1"], "SASL needs a file"),
         (&["serve", "--config", "/nonexistent.toml"], "/nonexistent.toml"),
-        (&["serve", "-u", "no-such-user", "-p", "-1"], "no-such-user"),
+        (&["serve", "-m", "64", "-u", "no-such-user", "-p", "-1"], "no-such-user"),
     ] {
         if args.contains(&"-u") && !nix::unistd::geteuid().is_root() {
             continue;

@@ -1,0 +1,151 @@
+//! Where a store is, and how the commands open it.
+
+use super::outcome::Failure;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use todana_io::{Disk as _, Open, SystemClock, SystemDisk};
+use todana_store::engine::Error as EngineError;
+use todana_store::{Error, FlushPolicy, Hash, HashOptions, Mode, Name, Store};
+
+/// The file that every store's directory has.
+const IDENTITY: &str = "store";
+
+/// A store that a user has named.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) directory: PathBuf,
+    options: HashOptions,
+    map: bool,
+}
+
+/// A store that was opened with its engine in hand, which tells more than the facade.
+pub(super) struct Bare {
+    pub(super) store: Store,
+    pub(super) hash: Arc<Hash>,
+}
+
+impl Place {
+    /// Understands a name: what [`todana_store::open`] takes, or a directory that has a store in it.
+    pub(super) fn named(name: &str) -> Result<Place, Failure> {
+        let (path, options) = name.split_once('#').unwrap_or((name, ""));
+        let directory = Path::new(path);
+        let parsed = match directory.join(IDENTITY).is_file() {
+            // Its options are those of a hash store, whatever the directory is called.
+            true if options.is_empty() => Ok(Name::directory(directory)),
+            true => Name::parse(&format!("any.tdh#{options}")),
+            false => Name::parse(name),
+        };
+        match parsed? {
+            Name::Hash { directory: found, options, map } => {
+                let directory = if path.is_empty() { found } else { directory.to_owned() };
+                Ok(Place { directory, options, map })
+            }
+            Name::Memory(_) => {
+                Err(Failure::because("a store in memory ends with its process: name one on disk"))
+            }
+        }
+    }
+
+    /// Whether there is a store.
+    pub(super) fn exists(&self) -> bool {
+        self.directory.join(IDENTITY).is_file()
+    }
+
+    fn must_exist(&self) -> Result<(), Failure> {
+        match self.exists() {
+            true => Ok(()),
+            false => Err(Failure::Because(format!(
+                "there is no store at {}; `todana db create` makes one",
+                self.directory.display()
+            ))),
+        }
+    }
+
+    /// Refuses a store that is there already.
+    pub(super) fn must_be_new(&self) -> Result<(), Failure> {
+        match self.exists() {
+            true => {
+                Err(Failure::Because(format!("{} is a store already", self.directory.display())))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn with(&self, mode: Mode) -> Place {
+        // Closing makes everything durable; until then nobody was told that anything is.
+        let options = HashOptions { mode, flush: FlushPolicy::Never, ..self.options.clone() };
+        Place { options, ..self.clone() }
+    }
+
+    fn bare(&self, mode: Mode) -> Result<Bare, Error> {
+        let Place { directory, options, map } = self.with(mode);
+        let disk = if map { SystemDisk::new() } else { SystemDisk::without_mappings() };
+        let hash = Arc::new(Hash::open(Arc::new(disk), &directory, options)?);
+        let store = Store::over(hash.clone(), Arc::new(SystemClock::new()));
+        Ok(Bare { store, hash })
+    }
+
+    /// Opens the store as it was last made safe, beside whoever has it open.
+    pub(super) fn read(&self) -> Result<Bare, Failure> {
+        self.must_exist()?;
+        self.bare(Mode::ReadOnly).map_err(opening)
+    }
+
+    /// As [`read`](Place::read); within, what is damaged so that nothing can be read.
+    pub(super) fn try_read(&self) -> Result<Result<Bare, String>, Failure> {
+        self.must_exist()?;
+        match self.bare(Mode::ReadOnly) {
+            Ok(bare) => Ok(Ok(bare)),
+            Err(Error::Engine(EngineError::Corrupt(reason))) => Ok(Err(reason)),
+            Err(error) => Err(opening(error)),
+        }
+    }
+
+    /// Opens the store for good, without anything working in the background.
+    pub(super) fn recover(&self) -> Result<Bare, Failure> {
+        self.must_exist()?;
+        self.bare(Mode::Existing).map_err(opening)
+    }
+
+    /// Opens the store to change it; what is changed is safe when it was closed.
+    pub(super) fn change(&self) -> Result<Store, Failure> {
+        self.must_exist()?;
+        self.open(Mode::Existing)
+    }
+
+    /// As [`change`](Place::change), and makes the store when there is none.
+    pub(super) fn make(&self) -> Result<Store, Failure> {
+        self.open(Mode::Create)
+    }
+
+    fn open(&self, mode: Mode) -> Result<Store, Failure> {
+        let Place { directory, options, map } = self.with(mode);
+        Name::Hash { directory, options, map }.open().map_err(opening)
+    }
+
+    /// Bytes of the store's files.
+    pub(super) fn file_bytes(&self) -> Result<u64, Failure> {
+        let disk = SystemDisk::new();
+        let failed =
+            |error| Failure::Because(format!("cannot read {}: {error}", self.directory.display()));
+        let mut bytes = 0;
+        for name in disk.list(&self.directory).map_err(failed)? {
+            let len = disk.open(&self.directory.join(name), Open::Read).and_then(|file| file.len());
+            bytes += match len {
+                // Compaction of whoever has it open removes files.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                len => len.map_err(failed)?,
+            };
+        }
+        Ok(bytes)
+    }
+}
+
+/// Why a store cannot be opened, without the words for one that fails later.
+fn opening(error: Error) -> Failure {
+    match error {
+        Error::Engine(EngineError::Poisoned(reason)) => Failure::Because(reason),
+        error => error.into(),
+    }
+}
