@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for processes")]
 
+mod db;
 mod kill;
 
 use std::io::{BufRead, BufReader, Write};
