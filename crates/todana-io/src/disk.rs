@@ -1,7 +1,7 @@
 //! The disk seam: what an engine that keeps files may ask of a file system.
 //!
 //! Engines use nothing but [`Disk`] and [`DiskFile`], so that the same code runs over the machine's
-//! files ([`SystemDisk`]) and over a simulated disk that tears, drops and reorders writes.
+//! files ([`SystemDisk`](crate::SystemDisk)) and over a simulated disk that tears, drops and reorders writes.
 //!
 //! # What is promised, and what is not
 //! - Bytes written with [`DiskFile::write_at`] are read back at once by everybody in this process. They

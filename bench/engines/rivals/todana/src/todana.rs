@@ -74,6 +74,7 @@ impl Rival for Todana {
     }
 
     fn put_durable(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        Ok(self.store.set(key, value)?)
+        self.store.set(key, value)?;
+        Ok(())
     }
 }
