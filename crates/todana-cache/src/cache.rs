@@ -8,7 +8,7 @@ use crate::shared::Shared;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use todana_engine::applying::{ApplyOne, ApplyUnit, keys_of};
+use todana_engine::applying;
 use todana_engine::{
     Absence, Applied, ClassStatistics, Cursor, Edit, Effect, Engine, Error, Found, JobProgress,
     Level, Limits, Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock,
@@ -287,8 +287,8 @@ impl Engine for Cache {
 
     fn apply(
         &self,
-        partition: PartitionId,
-        position: Position,
+        _: PartitionId,
+        _: Position,
         effect: &Effect<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
@@ -298,22 +298,7 @@ impl Engine for Cache {
                 self.flush_due_ms.store(at.ms(), Ordering::Release);
                 Ok(())
             }
-            Effect::Unit(effects) => {
-                let keys: Vec<&[u8]> = effects.iter().flat_map(keys_of).collect();
-                let mut unit = ApplyUnit::new(effects);
-                self.update_many(&keys, now, &mut unit)?;
-                unit.result()
-            }
-            Effect::Put { key, .. }
-            | Effect::Append { key, .. }
-            | Effect::Touch { key, .. }
-            | Effect::Remove { key }
-            | Effect::Evict { key } => {
-                let _ = (partition, position);
-                let mut one = ApplyOne::new(effect);
-                self.update(key, now, &mut one)?;
-                one.result()
-            }
+            _ => applying::apply(self, effect, now),
         }
     }
 

@@ -1,9 +1,12 @@
 //! Effects as mutations: how an engine applies what was made elsewhere.
 
-use crate::{Edit, Effect, Error, Mutation, NewVersion, Payload, Put, Touch, UnitMutation, View};
+use crate::{
+    Edit, Effect, Engine, Error, Mutation, NewVersion, Payload, Put, Touch, UnitMutation, View,
+};
+use todana_record::Timestamp;
 
 /// Keys of an effect, those of units within units included.
-pub fn keys_of<'e>(effect: &'e Effect<'e>) -> Vec<&'e [u8]> {
+fn keys_of<'e>(effect: &'e Effect<'e>) -> Vec<&'e [u8]> {
     match effect {
         Effect::Put { key, .. }
         | Effect::Append { key, .. }
@@ -61,24 +64,45 @@ fn edit_of<'e>(effect: &'e Effect<'e>, current: Option<&View<'_>>) -> Option<Edi
     Some(edit)
 }
 
+/// Applies an effect on records through an engine's own updates; flushes, which are an engine's own
+/// business, do nothing here.
+///
+/// # Errors
+/// [`Error::NeedsRecord`], and as [`Engine::update`].
+pub fn apply(engine: &dyn Engine, effect: &Effect<'_>, now: Timestamp) -> Result<(), Error> {
+    match effect {
+        Effect::Flush { .. } | Effect::FlushDue { .. } => Ok(()),
+        Effect::Unit(effects) => {
+            let keys = keys_of(effect);
+            let mut unit = ApplyUnit::new(effects);
+            engine.update_many(&keys, now, &mut unit)?;
+            unit.result()
+        }
+        Effect::Put { key, .. }
+        | Effect::Append { key, .. }
+        | Effect::Touch { key, .. }
+        | Effect::Remove { key }
+        | Effect::Evict { key } => {
+            let mut one = ApplyOne { effect, refused: false };
+            engine.update(key, now, &mut one)?;
+            one.result()
+        }
+    }
+}
+
 /// Applies an effect on one key.
 #[derive(Debug)]
-pub struct ApplyOne<'e> {
+struct ApplyOne<'e> {
     effect: &'e Effect<'e>,
     refused: bool,
 }
 
-impl<'e> ApplyOne<'e> {
-    /// Applies this effect.
-    pub fn new(effect: &'e Effect<'e>) -> ApplyOne<'e> {
-        ApplyOne { effect, refused: false }
-    }
-
+impl ApplyOne<'_> {
     /// Whether it was applied.
     ///
     /// # Errors
     /// [`Error::NeedsRecord`].
-    pub fn result(&self) -> Result<(), Error> {
+    fn result(&self) -> Result<(), Error> {
         if self.refused { Err(Error::NeedsRecord) } else { Ok(()) }
     }
 }
@@ -94,7 +118,7 @@ impl Mutation for ApplyOne<'_> {
 
 /// Applies a unit: all of its effects, or none when one builds on another record.
 #[derive(Debug)]
-pub struct ApplyUnit<'e> {
+struct ApplyUnit<'e> {
     effects: Vec<&'e Effect<'e>>,
     refused: bool,
 }
@@ -102,7 +126,7 @@ pub struct ApplyUnit<'e> {
 impl<'e> ApplyUnit<'e> {
     /// Applies this effect.
     /// Applies these effects together.
-    pub fn new(effects: &'e [Effect<'e>]) -> ApplyUnit<'e> {
+    fn new(effects: &'e [Effect<'e>]) -> ApplyUnit<'e> {
         let mut flat = Vec::new();
         flatten(effects, &mut flat);
         ApplyUnit { effects: flat, refused: false }
@@ -112,7 +136,7 @@ impl<'e> ApplyUnit<'e> {
     ///
     /// # Errors
     /// [`Error::NeedsRecord`].
-    pub fn result(&self) -> Result<(), Error> {
+    fn result(&self) -> Result<(), Error> {
         if self.refused { Err(Error::NeedsRecord) } else { Ok(()) }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::hash::Hash;
 use crate::head::Head;
-use crate::layout::header::SegmentKind;
 use crate::layout::identity::Identity;
 use std::io;
 use todana_engine::Error;
@@ -50,23 +49,12 @@ impl Hash {
     }
 
     fn finish_files(&self) -> io::Result<()> {
-        let spares = {
-            let mut writer = self.writer.lock();
-            let log = writer.spare.take().map(|blank| (blank, SegmentKind::Log));
-            let pack = writer.spare_pack.take().map(|blank| (blank, SegmentKind::Pack));
-            [log, pack]
-        };
         let mut writer = self.writer.lock();
-        for (blank, kind) in spares.into_iter().flatten() {
-            writer.discard(&blank, kind)?;
+        if let Some(blank) = writer.spare.take() {
+            writer.discard(&blank)?;
         }
         writer.home.disk.sync_dir(&writer.home.directory)?;
-        let identity = Identity {
-            clean: true,
-            next_id: writer.next_id,
-            stream_floor: writer.stream_floor,
-            ..writer.identity.clone()
-        };
+        let identity = Identity { clean: true, next_id: writer.next_id, ..writer.identity.clone() };
         writer.store_identity(identity)
     }
 }

@@ -4,7 +4,7 @@
 //! crash argument rests on: frames of older segments before those of younger ones; a footer that says
 //! *synced* only after a sync of all frames of its segment.
 
-use crate::hash::{Hash, advanced};
+use crate::hash::Hash;
 use crate::head::{Head, Output};
 use crate::layout::header::SegmentKind;
 use crate::options::FlushPolicy;
@@ -74,7 +74,7 @@ impl Hash {
         done.map_err(|error| self.poison(error.to_string()))?;
         if sync {
             flusher.last_sync = now;
-            advanced(self);
+            self.tell_advanced();
         }
         if sync || self.options.flush == FlushPolicy::Never {
             let done = self.complete(flusher, sync);

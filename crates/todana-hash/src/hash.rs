@@ -9,12 +9,13 @@ use crate::view::{Hit, Tables};
 use crate::writer::{Change, Writer};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use todana_engine::{
     Absence, Applied, Cursor, Edit, Effect, Engine, Error, Found, JobProgress, Level, Limits,
     Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
-    UnitMutation, UpdateStream, View,
+    UnitMutation, UpdateStream, View, applying,
 };
 use todana_io::{Lock, prefetch};
 use todana_record::{Expiry, IndexHash, KEY_LEN_MAX, PartitionId, Position, Timestamp};
@@ -83,6 +84,11 @@ impl Hash {
         }
     }
 
+    /// Tells listeners that a watermark has advanced.
+    pub(crate) fn tell_advanced(&self) {
+        self.tell(|listener| listener.advanced(PARTITION));
+    }
+
     pub(crate) fn check_poison(&self) -> Result<(), Error> {
         match self.poison.get() {
             Some(reason) => Err(Error::Poisoned(reason.clone())),
@@ -133,7 +139,7 @@ impl Hash {
         let mut writer = self.writer.lock();
         writer.reserve(&self.tables, 64, 1, now)?;
         let fields = Fields::of(Operation::FlushDue);
-        let change = Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 };
+        let change = Change::of_store(fields);
         let appended = writer.append(&change)?;
         writer.flush_due = Expiry::NEVER;
         self.due_ms.store(0, Ordering::Release);
@@ -146,7 +152,7 @@ impl Hash {
         writer.reserve(&self.tables, 64, 1, now)?;
         let sequence = writer.log.as_ref().map_or(0, |log| log.header.id + log.end() as u64);
         let fields = Fields { number: sequence, ..Fields::of(Operation::Flush) };
-        let change = Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 };
+        let change = Change::of_store(fields);
         writer.append(&change)?;
         let cleared = writer.index.clear();
         cleared.map_err(|error| self.poison(format!("the index: {error}")))?;
@@ -302,18 +308,19 @@ impl Hash {
             .collect();
         let edits = mutation.evaluate(&views);
         let mut changes = Vec::with_capacity(keys.len());
-        for (at, edit) in edits.iter().enumerate().take(keys.len()) {
-            // Of edits to one key the last counts.
-            let is_last = |later: &Edit<'_>| matches!(later, Edit::Keep);
-            let same = |other: usize| keys.get(other) == keys.get(at);
-            let overruled = edits
-                .iter()
-                .enumerate()
-                .skip(at + 1)
-                .any(|(other, later)| same(other) && !is_last(later));
-            if let (Some((hash, hit)), Some(view), false) = (hits.get(at), views.get(at), overruled)
-            {
-                let change = edit::change(edit, keys[at], *hash, view.as_ref())?;
+        // Of several edits to one key the last counts.
+        let mut latest: HashMap<&[u8], usize> = HashMap::with_capacity(keys.len());
+        for (at, (key, edit)) in keys.iter().zip(&edits).enumerate() {
+            if !matches!(edit, Edit::Keep) {
+                latest.insert(key, at);
+            }
+        }
+        let seen = hits.iter().zip(&views);
+        for (at, ((key, edit), ((hash, hit), view))) in
+            keys.iter().zip(&edits).zip(seen).enumerate()
+        {
+            if latest.get(key) == Some(&at) {
+                let change = edit::change(edit, key, *hash, view.as_ref())?;
                 changes.extend(change.map(|change| (change, hit.as_ref().map(edit::old_of))));
             }
         }
@@ -326,7 +333,7 @@ impl Hash {
         }
         let number = changes.len() as u64;
         let fields = Fields { number, ..Fields::of(Operation::Unit) };
-        let unit = Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 };
+        let unit = Change::of_store(fields);
         let len_max = changes.iter().map(|(change, _)| change.len_max()).sum::<usize>();
         writer.reserve(&self.tables, len_max + unit.len_max(), changes.len() + 1, now)?;
         writer.append(&unit)?;
@@ -450,7 +457,12 @@ impl Engine for Hash {
         effect: &Effect<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        crate::apply::apply(self, effect, now)
+        match effect {
+            Effect::Flush { .. } => self.flush(None, now).map(drop),
+            Effect::FlushDue { at } if at.is_never() => self.flush_not_due(now),
+            Effect::FlushDue { at } => self.flush(Some(Timestamp::from_ms(at.ms())), now).map(drop),
+            _ => applying::apply(self, effect, now),
+        }
     }
 
     fn scan(
@@ -530,7 +542,7 @@ impl Engine for Hash {
             Some(due) => {
                 writer.reserve(&self.tables, 64, 1, now)?;
                 let fields = Fields { expiry: Expiry::at(due), ..Fields::of(Operation::FlushDue) };
-                let change = Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 };
+                let change = Change::of_store(fields);
                 let appended = writer.append(&change)?;
                 writer.flush_due = Expiry::at(due);
                 self.due_ms.store(due.ms(), Ordering::Release);
@@ -566,9 +578,4 @@ impl Engine for Hash {
         statistics.index_bytes = index_bytes;
         statistics
     }
-}
-
-/// Tells listeners that a watermark has advanced.
-pub(crate) fn advanced(hash: &Hash) {
-    hash.tell(|listener| listener.advanced(PARTITION));
 }

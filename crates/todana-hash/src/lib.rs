@@ -11,7 +11,6 @@
 //! Limits: keys to 64 KiB, values to 32 MiB, 65,535 segments of up to 64 MiB (4 TiB).
 #![forbid(unsafe_code)]
 
-mod apply;
 mod close;
 mod compact;
 #[cfg(test)]

@@ -43,6 +43,17 @@ pub(crate) fn file_name(id: u64, kind: SegmentKind) -> String {
     format!("{id:016x}.{}", kind.extension())
 }
 
+/// What a segment's file name says; `None` for other names.
+pub(crate) fn parse_name(name: &str) -> Option<(SegmentKind, u64)> {
+    let (id, extension) = name.split_once('.')?;
+    let kind = match extension {
+        "log" => SegmentKind::Log,
+        "pack" => SegmentKind::Pack,
+        _ => return None,
+    };
+    (id.len() == 16).then(|| u64::from_str_radix(id, 16).ok()).flatten().map(|id| (kind, id))
+}
+
 /// The name of a segment's file until it is one that can be relied on.
 pub(crate) fn new_file_name(id: u64, kind: SegmentKind) -> String {
     match kind {

@@ -6,7 +6,7 @@ use crate::layout::footer::EntryKind;
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::layout::identity::Identity;
 use crate::layout::record::{Fields, HEAD_LEN_MAX, Operation};
-use crate::segment::Segment;
+use crate::segment::{Segment, file_name};
 use crate::view::Tables;
 use arc_swap::ArcSwap;
 use std::io;
@@ -61,9 +61,8 @@ pub(crate) struct Writer {
     pub(crate) log: Option<Head>,
     /// Full heads that are not on their way to the disk yet.
     pub(crate) retired: Vec<Head>,
-    /// The next log's file, made ahead; and one for compaction, so that it can work on a full disk.
+    /// The next log's file, made ahead.
     pub(crate) spare: Option<Blank>,
-    pub(crate) spare_pack: Option<Blank>,
     /// By slot.
     pub(crate) accounts: Vec<Account>,
     pub(crate) free_slots: Vec<(u16, Weak<()>)>,
@@ -78,7 +77,6 @@ pub(crate) struct Writer {
     pub(crate) moved: u64,
     pub(crate) expired: u64,
     pub(crate) reclaimed: u64,
-    pub(crate) stream_floor: u64,
     /// Bytes of the smallest segment.
     pub(crate) least_segment_len: u64,
 }
@@ -95,6 +93,11 @@ pub(crate) struct Change<'c> {
 }
 
 impl Change<'_> {
+    /// One that concerns no key.
+    pub(crate) const fn of_store(fields: Fields) -> Change<'static> {
+        Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 }
+    }
+
     /// No fewer bytes than it takes.
     #[inline]
     pub(crate) fn len_max(&self) -> usize {
@@ -157,7 +160,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a file for a segment that takes at least `payload_len`.
+    /// Makes a file for a segment of at least `least_len` bytes.
     pub(crate) fn blank(&mut self, kind: SegmentKind, least_len: usize) -> io::Result<Blank> {
         let len = self.segment_len().max(least_len as u64);
         let id = self.take_id(len)?;
@@ -214,7 +217,7 @@ impl Writer {
             other => {
                 // Logs are in the order of their ids: one that is not used is not kept for later.
                 if let Some(blank) = other {
-                    self.discard(&blank, SegmentKind::Log).map_err(|error| refused(&error))?;
+                    self.discard(&blank).map_err(|error| refused(&error))?;
                 }
                 self.blank(SegmentKind::Log, least_len).map_err(|error| {
                     self.short |= is_full(&error);
@@ -225,8 +228,9 @@ impl Writer {
         self.begin_log(tables, blank, None, now).map_err(|error| refused(&error))
     }
 
-    pub(crate) fn discard(&self, blank: &Blank, kind: SegmentKind) -> io::Result<()> {
-        let name = crate::segment::new_file_name(blank.id, kind);
+    /// Removes the file of a log that was not begun.
+    pub(crate) fn discard(&self, blank: &Blank) -> io::Result<()> {
+        let name = file_name(blank.id, SegmentKind::Log);
         self.home.disk.remove(&self.home.directory.join(name))
     }
 

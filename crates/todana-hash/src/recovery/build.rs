@@ -1,0 +1,158 @@
+//! The index of a store that is being opened.
+
+use super::failed;
+use super::load::Loaded;
+use crate::index::{Check, Doubled, IndexWriter, Place, Probe, spread};
+use crate::layout::footer::{EntryKind, FooterEntry};
+use crate::layout::header::{HEADER_LEN, SegmentKind};
+use crate::layout::narrow;
+use crate::segment::Segment;
+use crate::view::{Hit, Tables};
+use crate::writer::Account;
+use std::sync::Arc;
+use todana_engine::Error;
+use todana_record::IndexHash;
+
+/// An index that is being built.
+pub(super) struct Build {
+    hash: IndexHash,
+    cut: u64,
+    index: IndexWriter,
+    tables: Tables,
+    accounts: Vec<Account>,
+    removed: Vec<(u64, Place)>,
+}
+
+impl Build {
+    pub(super) fn new(records: u64, hash: IndexHash, cut: u64) -> Result<Build, Error> {
+        let index = IndexWriter::new(records).map_err(failed("the index"))?;
+        let tables = Tables {
+            index: index.index().clone(),
+            directory: index.directory().clone(),
+            segments: vec![None],
+        };
+        let accounts = vec![Account::default()];
+        Ok(Build { hash, cut, index, tables, accounts, removed: Vec::new() })
+    }
+
+    /// Adds what a segment has; of two entries of a key the one with the higher sequence counts.
+    pub(super) fn add(&mut self, loaded: Loaded) -> Result<(), Error> {
+        let name = loaded.name();
+        let slot = u16::try_from(self.accounts.len()).map_err(|_| Error::NoSpace)?;
+        let Loaded { header, file, frames, entries, summary, .. } = loaded;
+        let len = file.len().map_err(failed(&name))?;
+        let segment = Segment::of_file(slot, header.id, header.kind, file, frames, Arc::default());
+        self.tables.segments.push(Some(Arc::new(segment.map_err(failed(&name))?)));
+        self.accounts.push(Account {
+            id: header.id,
+            live: 0,
+            len,
+            data: (summary.frames_end - HEADER_LEN) as u64,
+            lowest: summary.lowest,
+            highest: summary.highest,
+            is_pack: header.kind == SegmentKind::Pack,
+            complete: true,
+        });
+        if summary.highest <= self.cut {
+            return Ok(());
+        }
+        for entry in entries.iter().filter(|entry| entry.kind != EntryKind::Other) {
+            let place = Place { slot, offset: narrow(entry.offset) };
+            let is_cut = match header.kind {
+                SegmentKind::Log => header.id + entry.offset as u64 <= self.cut,
+                SegmentKind::Pack => {
+                    summary.lowest <= self.cut && self.sequence(place)? <= self.cut
+                }
+            };
+            if !is_cut {
+                let hash = match summary.width * 8 >= self.index.index().bits() as usize {
+                    true => entry.hash,
+                    false => self.hash_at(place)?,
+                };
+                self.add_entry(hash, place, &entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&self, place: Place) -> Result<Hit<'_>, Error> {
+        let missing = || Error::Corrupt(format!("no entry at {place:?}, where a footer has one"));
+        self.tables.entry(place)?.ok_or_else(missing)
+    }
+
+    fn sequence(&self, place: Place) -> Result<u64, Error> {
+        Ok(self.entry(place)?.sequence())
+    }
+
+    fn hash_at(&self, place: Place) -> Result<u64, Error> {
+        Ok(spread(self.hash.of(self.entry(place)?.record.key)))
+    }
+
+    fn add_entry(&mut self, hash: u64, place: Place, entry: &FooterEntry) -> Result<(), Error> {
+        let mut failure = None;
+        let mut own = None;
+        let tables = &self.tables;
+        let probe = self.index.index().probe(&tables.directory, hash, |other| {
+            let key = match own {
+                Some(key) => key,
+                None => match self.entry(place) {
+                    Ok(hit) => {
+                        own = Some(hit.record.key);
+                        hit.record.key
+                    }
+                    Err(error) => {
+                        failure = Some(error);
+                        return Check::IsNot;
+                    }
+                },
+            };
+            match self.entry(other) {
+                Ok(hit) if hit.record.key == key => {
+                    Check::Is((other, hit.sequence(), hit.record.len))
+                }
+                Ok(_) => Check::IsNot,
+                Err(error) => {
+                    failure = Some(error);
+                    Check::IsNot
+                }
+            }
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if let Probe::Found((other, sequence, len)) = probe {
+            if self.sequence(place)? < sequence {
+                return Ok(());
+            }
+            self.index.replace(hash, other, place);
+            self.count(other, |live| live.saturating_sub(len as u64));
+        } else {
+            let Doubled(doubled) = self.index.insert(hash, place).map_err(failed("the index"))?;
+            if doubled {
+                self.tables.directory = self.index.directory().clone();
+            }
+        }
+        if entry.kind == EntryKind::Remove {
+            self.removed.push((hash, place));
+        }
+        self.count(place, |live| live + entry.len as u64);
+        Ok(())
+    }
+
+    fn count(&mut self, place: Place, change: impl FnOnce(u64) -> u64) {
+        if let Some(account) = self.accounts.get_mut(usize::from(place.slot)) {
+            account.live = change(account.live);
+        }
+    }
+
+    /// The index without the keys whose last change was a removal.
+    pub(super) fn finish(mut self) -> Result<(IndexWriter, Tables, Vec<Account>), Error> {
+        for (hash, place) in std::mem::take(&mut self.removed) {
+            if self.index.remove(hash, place) {
+                let len = self.entry(place)?.record.len as u64;
+                self.count(place, |live| live.saturating_sub(len));
+            }
+        }
+        Ok((self.index, self.tables, self.accounts))
+    }
+}

@@ -1,0 +1,74 @@
+//! The chain of logs: what follows what a crash has left, and footers for what is kept.
+
+use super::load::{Entries, Loaded};
+use super::{Opening, failed};
+use crate::head::write_footer;
+use crate::layout::footer::{Summary, Tables};
+use crate::layout::header::{HEADER_LEN, SegmentKind};
+use crate::layout::narrow;
+use std::io;
+use todana_engine::Error;
+
+impl Opening {
+    /// Drops the logs that do not follow what is left of the one before them.
+    pub(super) fn drop_orphans(&mut self, segments: &mut Vec<Loaded>) -> Result<(), Error> {
+        let empty = narrow(HEADER_LEN);
+        let mut ends: Vec<(u64, u32)> = self.blanks.iter().map(|&(_, id)| (id, empty)).collect();
+        let mut lost: Option<usize> = None;
+        for (at, segment) in segments.iter().enumerate() {
+            if segment.header.kind != SegmentKind::Log {
+                continue;
+            }
+            let follows = segment
+                .header
+                .previous
+                .is_none_or(|(id, end)| ends.iter().all(|&(other, its)| other != id || its == end));
+            if !follows {
+                lost = Some(at);
+                break;
+            }
+            ends.push((segment.header.id, narrow(segment.end())));
+        }
+        let Some(first) = lost else { return Ok(()) };
+        for orphan in segments.drain(first..) {
+            let name = orphan.name();
+            let bytes = orphan.end();
+            self.report.cut.push(format!("{name}: all of its {bytes} bytes, kept as {name}.cut"));
+            if self.writes() {
+                let path = self.home.directory.join(&name);
+                let aside = self.home.directory.join(format!("{name}.cut"));
+                self.home.disk.rename(&path, &aside).map_err(failed(&name))?;
+            }
+        }
+        match self.writes() {
+            true => {
+                let synced = self.home.disk.sync_dir(&self.home.directory);
+                synced.map_err(failed("the directory"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Gives every log a footer, so that nothing is ever appended to one that a crash has cut.
+    pub(super) fn complete(&self, segments: &mut [Loaded]) -> Result<(), Error> {
+        for segment in segments.iter_mut().filter(|segment| !segment.complete) {
+            complete_one(segment).map_err(failed(&segment.name()))?;
+            segment.complete = true;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a segment safe, and gives it a footer that says so unless it has one.
+fn complete_one(segment: &Loaded) -> io::Result<()> {
+    segment.file.sync()?;
+    let Entries::Scanned(entries) = &segment.entries else { return Ok(()) };
+    let mut tables = Tables::default();
+    segment.frames.iter().for_each(|frame| tables.add_frame(frame.payload_len));
+    for entry in entries {
+        tables.add_entry(entry.len, entry.kind, entry.hash, segment.summary.width);
+    }
+    let summary = Summary { synced: true, ..segment.summary };
+    write_footer(&*segment.file, segment.header.id, &tables, &summary)?;
+    segment.file.sync()
+}
