@@ -5,9 +5,9 @@
 //! 2 for an error, which they report on standard error as `todana: verb object: reason`. Standard
 //! output carries data and nothing else; when its reader goes away they end quietly.
 
+use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, standard_input};
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::{self, ErrorKind, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
@@ -16,59 +16,6 @@ use std::time::Duration;
 
 use clap::Args;
 use todana_client::{Client, Credentials, Expiry, Options, Stored, VALUE_SENT_LEN_MAX, Value};
-
-/// A miss, or a condition that does not hold.
-const MISS: u8 = 1;
-/// An error.
-const FAILED: u8 = 2;
-
-const EXIT_STATUS: &str = "Exit status: 0 done, 1 miss or condition not met, 2 error.";
-
-/// Why a command ends early.
-enum Failure {
-    /// With a line for the user.
-    Because(String),
-    /// Whoever read our output has had enough.
-    OutputClosed,
-}
-
-impl Failure {
-    fn because(reason: impl Display) -> Self {
-        Self::Because(reason.to_string())
-    }
-
-    /// Of reading or writing our own standard streams.
-    fn of_output(error: io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::BrokenPipe => Self::OutputClosed,
-            _ => Self::Because(format!("cannot write to standard output: {error}")),
-        }
-    }
-}
-
-impl From<todana_client::Error> for Failure {
-    fn from(error: todana_client::Error) -> Self {
-        Self::because(error)
-    }
-}
-
-/// Turns what came of a command into its exit status, and an error into its line.
-fn finish(what: &str, done: Result<u8, Failure>) -> ExitCode {
-    match done {
-        Ok(status) => ExitCode::from(status),
-        Err(Failure::OutputClosed) => ExitCode::SUCCESS,
-        Err(Failure::Because(reason)) => {
-            complain(what, &reason);
-            ExitCode::from(FAILED)
-        }
-    }
-}
-
-/// Writes `todana: verb object: reason` to standard error.
-fn complain(what: &str, reason: &str) {
-    // Nowhere is left to say that standard error is closed.
-    let _ = writeln!(io::stderr(), "todana: {what}: {reason}");
-}
 
 /// How to reach the server.
 #[derive(Debug, Args)]
@@ -279,7 +226,7 @@ impl SetArgs {
         let client = self.connect.connect()?;
         let value = match self.value {
             Some(value) => value.into_vec(),
-            None => standard_input()?,
+            None => standard_input(VALUE_SENT_LEN_MAX as u64)?,
         };
         let expiry = match self.ttl {
             Some(ttl) => Expiry::In(Duration::from_secs(ttl.into())),
@@ -306,16 +253,6 @@ impl SetArgs {
             client.set(key, value, self.flags, expiry)?;
             None
         })
-    }
-}
-
-fn standard_input() -> Result<Vec<u8>, Failure> {
-    // One byte more than may be sent shows that there is more.
-    let bytes_max = u64::try_from(VALUE_SENT_LEN_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    let mut value = Vec::new();
-    match io::stdin().lock().take(bytes_max).read_to_end(&mut value) {
-        Ok(_) => Ok(value),
-        Err(error) => Err(Failure::Because(format!("cannot read standard input: {error}"))),
     }
 }
 

@@ -6,12 +6,10 @@
 //! are as for the commands that talk to a server.
 //!
 //! Modules: `records` (one or some records), `upkeep` (the store as a whole), `transfer` (export, import
-//! and copy) with the formats `tsv`, `jsonl` and `tokyo`; `place` (names and opening), `meter` (progress),
-//! `outcome` (exit status).
+//! and copy) with the formats `tsv`, `jsonl` and `tokyo`; `place` (names and opening), `meter` (progress).
 
 mod jsonl;
 mod meter;
-mod outcome;
 mod place;
 mod records;
 mod tokyo;
@@ -19,6 +17,7 @@ mod transfer;
 mod tsv;
 mod upkeep;
 
+use crate::outcome::Failure;
 use clap::Subcommand;
 use std::process::ExitCode;
 
@@ -86,7 +85,7 @@ pub(crate) struct StoreArg {
 }
 
 impl StoreArg {
-    fn place(&self) -> Result<place::Place, outcome::Failure> {
+    fn place(&self) -> Result<place::Place, Failure> {
         place::Place::named(&self.store)
     }
 }

@@ -5,7 +5,8 @@
 //! `todana-client`, the load generator in `todana-bench`.
 //!
 //! Modules: `options` and `config` (what the server is told), `serve` (running it), `client_commands`
-//! and `bench_command` (the tools), `db` (stores on disk), `units` (sizes as people write them).
+//! and `bench_command` (the tools), `db` (stores on disk), `outcome` (exit status and error
+//! lines), `units` (sizes as people write them).
 #![forbid(unsafe_code)]
 
 mod bench_command;
@@ -13,6 +14,7 @@ mod client_commands;
 mod config;
 mod db;
 mod options;
+mod outcome;
 mod serve;
 mod units;
 

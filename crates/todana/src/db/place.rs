@@ -1,6 +1,6 @@
 //! Where a store is, and how the commands open it.
 
-use super::outcome::Failure;
+use crate::outcome::Failure;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! One or some records: `get`, `put`, `delete`, `incr`, `list`.
 
-use super::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say};
 use super::{StoreArg, tsv};
+use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say, standard_input};
 use clap::Args;
 use std::ffi::OsString;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::process::ExitCode;
 use todana_engine::{Mutation, Progress, View};
@@ -145,15 +145,6 @@ impl PutArgs {
             (_, PutMode::Add) => Some("not stored: the key exists"),
             _ => Some("not stored: no such key"),
         })
-    }
-}
-
-fn standard_input(len_max: u64) -> Result<Vec<u8>, Failure> {
-    // One byte more than may be stored shows that there is more.
-    let mut value = Vec::new();
-    match io::stdin().lock().take(len_max.saturating_add(1)).read_to_end(&mut value) {
-        Ok(_) => Ok(value),
-        Err(error) => Err(Failure::Because(format!("cannot read standard input: {error}"))),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Records of Tokyo Cabinet's hash files.
 
 use super::meter::Meter;
-use super::outcome::{Failure, complain};
 use super::transfer::Loader;
+use crate::outcome::{Failure, complain};
 use std::path::Path;
 use todana_import::ImportError;
 use todana_import::tokyo::HashFile;

@@ -1,10 +1,10 @@
 //! Many records: `export`, `import`, `copy`.
 
 use super::meter::Meter;
-use super::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say};
 use super::place::Place;
 use super::records::value_of;
 use super::{StoreArg, jsonl, tokyo, tsv};
+use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say};
 use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};

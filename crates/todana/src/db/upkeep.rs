@@ -2,8 +2,8 @@
 
 use super::StoreArg;
 use super::meter::{Meter, watched};
-use super::outcome::{EXIT_STATUS, Failure, MISS, finish, say};
 use super::place::Bare;
+use crate::outcome::{EXIT_STATUS, Failure, MISS, finish, say};
 use clap::Args;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;

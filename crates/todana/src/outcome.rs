@@ -1,20 +1,20 @@
 //! How a command ends: its exit status and the line that says why.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::process::ExitCode;
 
 /// A miss, a condition that does not hold, damage that was found, or records that were left out.
-pub(super) const MISS: u8 = 1;
+pub(crate) const MISS: u8 = 1;
 /// An error.
-pub(super) const FAILED: u8 = 2;
+pub(crate) const FAILED: u8 = 2;
 
 /// The last line of the help of every command.
-pub(super) const EXIT_STATUS: &str = "Exit status: 0 done, 1 miss or condition not met, 2 error.";
+pub(crate) const EXIT_STATUS: &str = "Exit status: 0 done, 1 miss or condition not met, 2 error.";
 
 /// Why a command ends early.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// With a line for the user.
     Because(String),
     /// Whoever read our output has had enough.
@@ -22,12 +22,12 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn because(reason: impl Display) -> Failure {
+    pub(crate) fn because(reason: impl Display) -> Failure {
         Failure::Because(reason.to_string())
     }
 
     /// Of writing data, to standard output or a file named `place`.
-    pub(super) fn of_writing(place: &str) -> impl Fn(io::Error) -> Failure {
+    pub(crate) fn of_writing(place: &str) -> impl Fn(io::Error) -> Failure {
         move |error| match error.kind() {
             ErrorKind::BrokenPipe => Failure::OutputClosed,
             _ => Failure::Because(format!("cannot write to {place}: {error}")),
@@ -35,16 +35,22 @@ impl Failure {
     }
 
     /// Of writing to standard output.
-    pub(super) fn of_output(error: io::Error) -> Failure {
+    pub(crate) fn of_output(error: io::Error) -> Failure {
         Failure::of_writing("standard output")(error)
     }
 
     /// Says first how far the command had come.
-    pub(super) fn after(self, done: impl Display) -> Failure {
+    pub(crate) fn after(self, done: impl Display) -> Failure {
         match self {
             Failure::Because(reason) => Failure::Because(format!("{reason} ({done})")),
             Failure::OutputClosed => Failure::OutputClosed,
         }
+    }
+}
+
+impl From<todana_client::Error> for Failure {
+    fn from(error: todana_client::Error) -> Failure {
+        Failure::because(error)
     }
 }
 
@@ -55,7 +61,7 @@ impl From<todana_store::Error> for Failure {
 }
 
 /// Turns what came of a command into its exit status, and an error into its line.
-pub(super) fn finish(what: &str, done: Result<u8, Failure>) -> ExitCode {
+pub(crate) fn finish(what: &str, done: Result<u8, Failure>) -> ExitCode {
     match done {
         Ok(status) => ExitCode::from(status),
         Err(Failure::OutputClosed) => ExitCode::SUCCESS,
@@ -67,12 +73,21 @@ pub(super) fn finish(what: &str, done: Result<u8, Failure>) -> ExitCode {
 }
 
 /// Writes `todana: verb object: reason` to standard error.
-pub(super) fn complain(what: &str, reason: &str) {
+pub(crate) fn complain(what: &str, reason: &str) {
     // Nowhere is left to say that standard error is closed.
     let _ = writeln!(io::stderr(), "todana: {what}: {reason}");
 }
 
 /// Writes a line to standard output.
-pub(super) fn say(line: impl Display) -> Result<(), Failure> {
+pub(crate) fn say(line: impl Display) -> Result<(), Failure> {
     writeln!(io::stdout(), "{line}").map_err(Failure::of_output)
+}
+
+/// Reads standard input up to its end; one byte more than `len_max` shows that there is more.
+pub(crate) fn standard_input(len_max: u64) -> Result<Vec<u8>, Failure> {
+    let mut value = Vec::new();
+    match io::stdin().lock().take(len_max.saturating_add(1)).read_to_end(&mut value) {
+        Ok(_) => Ok(value),
+        Err(error) => Err(Failure::Because(format!("cannot read standard input: {error}"))),
+    }
 }
