@@ -23,7 +23,7 @@ impl Hash {
         let empty = self.end_log();
         self.write_out(true)?;
         if let Some(log) = empty {
-            let writer = self.writer.lock();
+            let mut writer = self.writer.lock();
             let slot = usize::from(log.segment.slot);
             writer.publish(&self.tables, |segments| segments[slot] = None);
             let removed = writer.home.disk.remove(&writer.home.directory.join(log.segment.name()));

@@ -1,9 +1,9 @@
 //! Taking space back: what is live in a segment is moved into a pack, then the segment's file goes.
 //!
 //! A file is removed only when everything that the decision rested on is safe: the pack that took its
-//! live records is synced and complete, and so is every change that made the others dead. A removal is
-//! kept while an older entry may be in any other file; a record that has ended leaves a removal behind.
-//! Moved entries keep their positions.
+//! live records is synced and complete, and so is every change that made the others dead. Removals, and
+//! records that have ended, are gathered and settled together (see `removals`). Moved entries keep their
+//! positions.
 
 use crate::hash::Hash;
 use crate::head::Head;
@@ -11,6 +11,7 @@ use crate::index::{Place, spread};
 use crate::layout::footer::EntryKind;
 use crate::layout::header::{SegmentHeader, SegmentKind};
 use crate::layout::record::{self, Fields, Operation, Record};
+use crate::removals::{Kept, Removal, Removals};
 use crate::segment::{file_name, new_file_name};
 use crate::writer::{Account, Writer, refused};
 use std::io;
@@ -21,22 +22,38 @@ use todana_record::Timestamp;
 const IDLE_MS: u64 = 200;
 /// Bytes of a victim that a slice reads.
 const SLICE_LEN: usize = 128 * 1024;
+/// Entries that are handled together: other writers go on in between.
+const GROUP_LEN: usize = 64;
 /// Part of the space over live data, in percent, at which work begins, so that the bound is kept.
 const BEGIN_PERCENT: u64 = 80;
 /// Garbage that is not worth the work, in bytes.
 const GARBAGE_LEN_MIN: u64 = 1 << 20;
 
+/// Part of the store that drained files may be before they go: each time costs some syncs.
+const DRAINED_PART: u64 = 10;
+
+/// Part of the live bytes that removals may be before it is found out which are needed.
+const UNSETTLED_PART: u64 = 4;
+/// And down to which that is done then.
+const SETTLED_PART: u64 = 64;
+
 /// What compaction is doing.
 #[derive(Debug, Default)]
 pub(crate) struct Compactor {
     /// Takes what is moved.
-    pack: Option<Head>,
+    pub(crate) pack: Option<Head>,
     /// Packs that are full.
-    full: Vec<Head>,
+    pub(crate) full: Vec<Head>,
     /// The segment that is being read, and its next frame.
     victim: Option<(u16, usize)>,
     /// Segments with nothing live left; their files go when the pack is safe.
-    drained: Vec<u16>,
+    pub(crate) drained: Vec<u16>,
+    /// Removals of drained segments, not settled yet.
+    removals: Removals,
+    /// Whether it is being found out which removals are needed.
+    settles: bool,
+    /// Removals that packs had to keep, by slot.
+    pub(crate) kept: Kept,
     /// Bytes that may be moved, and when that was reckoned.
     allowance: u64,
     reckoned: Timestamp,
@@ -53,9 +70,10 @@ enum Need {
     Much,
 }
 
-/// Bytes of a segment's file that live entries account for.
-fn live_share(account: &Account) -> u64 {
-    let shared = u128::from(account.len) * u128::from(account.live.min(account.data));
+/// Bytes of a segment's file that live entries and `kept` bytes of removals account for.
+fn live_share(account: &Account, kept: u64) -> u64 {
+    let live = account.live.saturating_add(kept).min(account.data);
+    let shared = u128::from(account.len) * u128::from(live);
     u64::try_from(shared / u128::from(account.data.max(1))).unwrap_or(u64::MAX)
 }
 
@@ -64,13 +82,45 @@ fn is_candidate(account: &Account) -> bool {
 }
 
 impl Writer {
-    fn need(&self, percent: u32, drained: &[u16]) -> Need {
-        let (mut len, mut live) = (0, 0);
-        for (slot, account) in (0..).zip(&self.accounts) {
-            if is_candidate(account) && !drained.contains(&slot) {
-                len += account.len;
-                live += live_share(account);
+    fn complete<'a>(
+        &'a self,
+        compactor: &'a Compactor,
+    ) -> impl Iterator<Item = (u16, &'a Account)> {
+        (0..)
+            .zip(&self.accounts)
+            .filter(|(slot, account)| is_candidate(account) && !compactor.drained.contains(slot))
+    }
+
+    /// Whether to find out which removals are needed. That means looking at all footers: for many
+    /// removals at a time.
+    fn settles(&self, compactor: &Compactor) -> bool {
+        let (mut live, mut unsettled) = (0, 0);
+        for (slot, account) in self.complete(compactor) {
+            live += account.live;
+            if compactor.kept.bytes(slot).is_none() {
+                unsettled += account.removals;
             }
+        }
+        unsettled > live / if compactor.settles { SETTLED_PART } else { UNSETTLED_PART }
+    }
+
+    /// Complete segments that are not drained, each with the bytes that have to stay.
+    fn candidates<'a>(
+        &'a self,
+        compactor: &'a Compactor,
+    ) -> impl Iterator<Item = (u16, &'a Account, u64)> {
+        self.complete(compactor).map(|(slot, account)| {
+            let unsettled = if compactor.settles { 0 } else { account.removals };
+            let kept = compactor.kept.bytes(slot).unwrap_or(unsettled);
+            (slot, account, live_share(account, kept))
+        })
+    }
+
+    fn need(&self, percent: u32, compactor: &Compactor) -> Need {
+        let (mut len, mut live) = (0, 0);
+        for (_, account, share) in self.candidates(compactor) {
+            len += account.len;
+            live += share;
         }
         let garbage = len.saturating_sub(live);
         let bound = live * u64::from(percent.saturating_sub(100)) / 100;
@@ -82,35 +132,31 @@ impl Writer {
         }
     }
 
+    /// Whether the files that are drained are so much that they should go now.
+    fn is_worth_finishing(&self, compactor: &Compactor) -> bool {
+        let account = |slot: &u16| self.accounts.get(usize::from(*slot));
+        let drained: u64 = compactor.drained.iter().filter_map(account).map(|one| one.len).sum();
+        drained > self.total_len() / DRAINED_PART
+    }
+
     /// The segment whose space is won most cheaply, old ones first (Rosenblum and Ousterhout 1992).
-    fn victim(&self, drained: &[u16], stream_bytes: u64, below: Option<u64>) -> Option<u16> {
+    fn victim(&self, compactor: &Compactor, stream_bytes: u64, below: Option<u64>) -> Option<u16> {
         let newest = self.next_id;
         let kept_from = newest.saturating_sub(stream_bytes);
-        let score = |account: &Account| {
-            let used = live_share(account) as f64 / account.len.max(1) as f64;
+        let score = |account: &Account, live: u64| {
+            let used = live as f64 / account.len.max(1) as f64;
             let age = newest.saturating_sub(account.id) as f64;
             (used < if below.is_some() { 0.99 } else { 0.9 })
                 .then(|| (1.0 - used) * age / (1.0 + used))
         };
-        (0..)
-            .zip(&self.accounts)
-            .filter(|(slot, account)| is_candidate(account) && !drained.contains(slot))
-            .filter(|(_, account)| below.is_none_or(|below| account.id < below))
-            .filter(|(_, account)| {
+        self.candidates(compactor)
+            .filter(|(_, account, _)| below.is_none_or(|below| account.id < below))
+            .filter(|(_, account, _)| {
                 account.is_pack || stream_bytes == 0 || account.highest < kept_from
             })
-            .filter_map(|(slot, account)| Some((slot, score(account)?)))
+            .filter_map(|(slot, account, live)| Some((slot, score(account, live)?)))
             .max_by(|(_, one), (_, other)| one.total_cmp(other))
             .map(|(slot, _)| slot)
-    }
-
-    /// Whether an entry older than `sequence` may be in another file than its own.
-    fn has_older(&self, sequence: u64, own: u16, compactor: &Compactor) -> bool {
-        let mut packs = compactor.full.iter().chain(&compactor.pack);
-        let in_pack = packs.any(|pack| pack.range().0 < sequence);
-        let older = |account: &Account| account.id != 0 && account.lowest < sequence;
-        let accounts = (0..).zip(&self.accounts);
-        in_pack || accounts.filter(|(slot, _)| *slot != own).any(|(_, account)| older(account))
     }
 }
 
@@ -121,7 +167,11 @@ impl Hash {
             return idle;
         }
         let mut compactor = self.compactor.lock();
-        let need = self.writer.lock().need(self.options.space_percent, &compactor.drained);
+        let need = {
+            let writer = self.writer.lock();
+            compactor.settles = writer.settles(&compactor);
+            writer.need(self.options.space_percent, &compactor)
+        };
         if !compactor.may_move(need, self.options.compaction_bytes_per_s, now) {
             return idle;
         }
@@ -155,6 +205,7 @@ impl Hash {
         let mut compactor = self.compactor.lock();
         // What is made meanwhile is not looked at again.
         let below = self.writer.lock().next_id;
+        compactor.settles = true;
         while self.compact_slice(&mut compactor, true, Some(below), now)? {}
         Ok(())
     }
@@ -176,7 +227,7 @@ impl Hash {
     ) -> Result<bool, Error> {
         if compactor.victim.is_none() && needed {
             let writer = self.writer.lock();
-            let victim = writer.victim(&compactor.drained, self.options.stream_bytes, below);
+            let victim = writer.victim(compactor, self.options.stream_bytes, below);
             compactor.victim = victim.map(|slot| (slot, 0));
         }
         let Some((slot, frame)) = compactor.victim else {
@@ -193,6 +244,9 @@ impl Hash {
         } else {
             compactor.victim = None;
             compactor.drained.push(slot);
+            if compactor.removals.are_many() || self.writer.lock().is_worth_finishing(compactor) {
+                self.finish_pack(compactor)?;
+            }
         }
         Ok(true)
     }
@@ -208,18 +262,31 @@ impl Hash {
         let tables = self.tables.load_full();
         let Some(segment) = tables.segment(slot) else { return Ok(None) };
         let (mut at, mut read) = (from, 0);
+        let mut group = Vec::with_capacity(GROUP_LEN);
         while read < SLICE_LEN {
             let Some((frame, payload)) = segment.checked_frame(at)? else { return Ok(None) };
             let mut offset = frame.payload_start();
             let mut rest = payload;
-            let mut writer = self.writer.lock();
-            while let Some(entry) = record::parse(rest) {
-                let place = Place { slot, offset: crate::layout::narrow(offset) };
-                let sequence = entry.sequence(segment.id + offset as u64);
-                // Units that are half visible are never moved half: they move one by one, whole.
-                self.move_entry(&mut writer, compactor, place, sequence, &entry, now)?;
-                offset += entry.len;
-                rest = rest.get(entry.len..).unwrap_or_default();
+            loop {
+                group.clear();
+                while let Some(entry) = record::parse(rest).filter(|_| group.len() < GROUP_LEN) {
+                    let place = Place { slot, offset: crate::layout::narrow(offset) };
+                    offset += entry.len;
+                    rest = rest.get(entry.len..).unwrap_or_default();
+                    if matches!(entry.operation, Operation::Put | Operation::Remove) {
+                        let hash = spread(self.hash.of(entry.key));
+                        tables.index.prefetch(hash);
+                        let sequence = entry.sequence(segment.id + u64::from(place.offset));
+                        group.push((Removal { hash, place, sequence }, entry));
+                    }
+                }
+                if group.is_empty() {
+                    break;
+                }
+                let mut writer = self.writer.lock();
+                for (from, entry) in &group {
+                    self.move_entry(&mut writer, compactor, *from, entry, now)?;
+                }
             }
             read += payload.len();
             compactor.allowance = compactor.allowance.saturating_sub(payload.len() as u64);
@@ -232,46 +299,38 @@ impl Hash {
         &self,
         writer: &mut Writer,
         compactor: &mut Compactor,
-        place: Place,
-        sequence: u64,
+        from: Removal,
         entry: &Record<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        if !matches!(entry.operation, Operation::Put | Operation::Remove) || sequence <= writer.cut
-        {
+        let Removal { hash, place, sequence } = from;
+        if sequence <= writer.cut {
             return Ok(());
         }
-        let hash = spread(self.hash.of(entry.key));
-        let is_put = entry.operation == Operation::Put;
-        let is_live = is_put && writer.index.contains(hash, place);
-        let has_ended = is_live && entry.expiry.is_past(now);
-        if is_live && !has_ended {
+        if entry.operation == Operation::Remove {
+            compactor.removals.push(from);
+            return Ok(());
+        }
+        let Some(seat) = writer.index.seat_of(hash, place) else { return Ok(()) };
+        if entry.expiry.is_past(now) {
+            writer.index.remove(seat);
+            writer.expired += 1;
+            // An older value would come back.
+            compactor.removals.push(from);
+        } else {
             let fields = Fields::moved(entry, sequence);
             let new = self.append_moved(writer, compactor, &fields, entry, hash, sequence, now)?;
-            writer.index.replace(hash, place, new.0);
+            writer.index.set(seat, new.0);
             writer.moved += 1;
-            writer.forget(place, entry.len);
             writer.account(new.0.slot, |account| account.live += new.1 as u64);
-            return Ok(());
         }
-        if is_put && !has_ended {
-            return Ok(());
-        }
-        if writer.has_older(sequence, place.slot, compactor) {
-            let fields = Fields { position: Some(sequence), ..Fields::of(Operation::Remove) };
-            self.append_moved(writer, compactor, &fields, entry, hash, sequence, now)?;
-        }
-        if has_ended {
-            writer.index.remove(hash, place);
-            writer.expired += 1;
-            writer.forget(place, entry.len);
-        }
+        writer.forget(place, entry.len);
         Ok(())
     }
 
     /// Appends to the pack, to a new one when it is full; gives place and length.
     #[expect(clippy::too_many_arguments, reason = "one entry with all that is known of it")]
-    fn append_moved(
+    pub(crate) fn append_moved(
         &self,
         writer: &mut Writer,
         compactor: &mut Compactor,
@@ -326,6 +385,12 @@ impl Hash {
 
     /// Makes the packs safe and removes the files that they replace.
     fn finish_pack(&self, compactor: &mut Compactor) -> Result<(), Error> {
+        let removals = compactor.removals.take();
+        let settled = self.settle(compactor, removals);
+        if let Err(Error::Poisoned(reason)) = &settled {
+            self.poison(reason.clone());
+        }
+        settled?;
         let full = std::mem::take(&mut compactor.full);
         let packs: Vec<Head> = full.into_iter().chain(compactor.pack.take()).collect();
         if packs.is_empty() && compactor.drained.is_empty() {
@@ -340,7 +405,9 @@ impl Hash {
         }
         let done = self.remove_files(&compactor.drained);
         done.map_err(|error| self.poison(error.to_string()))?;
-        compactor.drained.clear();
+        for slot in std::mem::take(&mut compactor.drained) {
+            compactor.kept.file_is_gone(slot);
+        }
         Ok(())
     }
 

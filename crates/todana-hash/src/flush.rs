@@ -116,8 +116,10 @@ impl Hash {
         for head in std::mem::take(&mut flusher.incomplete) {
             self.complete_one(&head, synced)?;
             if !synced {
-                flusher.loose.push(head.file);
+                flusher.loose.push(head.file.clone());
             }
+            // One is enough: the next blank takes it.
+            self.writer.lock().used = vec![head.into_memory()];
         }
         Ok(())
     }
@@ -136,6 +138,7 @@ impl Hash {
         writer.account(tail.slot, |account| {
             account.len = len as u64;
             account.data = head.data_len();
+            account.removals = head.removals_len();
             (account.lowest, account.highest) = (lowest, highest);
             account.is_pack = tail.kind == SegmentKind::Pack;
             account.complete = true;

@@ -2,10 +2,10 @@
 
 use crate::edit;
 use crate::flush::Flusher;
-use crate::index::{Probe, spread};
+use crate::index::{Index, Probe, spread};
 use crate::layout::record::{Fields, Operation};
 use crate::options::{FlushPolicy, HashOptions};
-use crate::view::{Hit, Tables};
+use crate::view::Tables;
 use crate::writer::{Change, Writer};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
@@ -17,11 +17,11 @@ use todana_engine::{
     Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
     UnitMutation, UpdateStream, View, applying,
 };
-use todana_io::{Lock, prefetch};
+use todana_io::Lock;
 use todana_record::{Expiry, IndexHash, KEY_LEN_MAX, PartitionId, Position, Timestamp};
 
-/// Keys that are looked up together.
-const BATCH: usize = 32;
+/// Look-ups of a group that are under way in each step.
+const AHEAD: usize = 8;
 const PARTITION: PartitionId = PartitionId(0);
 
 /// The jobs of [`Hash`], in order.
@@ -38,6 +38,7 @@ pub struct Hash {
     /// Sequences at which incarnations begin.
     pub(crate) starts: Vec<(u32, u64)>,
     pub(crate) tables: ArcSwap<Tables>,
+    pub(crate) index: Arc<Index>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) flusher: Mutex<Flusher>,
     pub(crate) compactor: Mutex<crate::compact::Compactor>,
@@ -67,7 +68,16 @@ impl Hash {
         spread(self.hash.of(key))
     }
 
+    #[inline]
     pub(crate) fn position(&self, sequence: u64) -> Position {
+        match self.starts.last() {
+            Some(&(incarnation, first)) if first <= sequence => Position { incarnation, sequence },
+            _ => self.old_position(sequence),
+        }
+    }
+
+    #[cold]
+    fn old_position(&self, sequence: u64) -> Position {
         let at = self.starts.partition_point(|(_, first)| *first <= sequence).saturating_sub(1);
         let incarnation = self.starts.get(at).map_or(0, |(incarnation, _)| *incarnation);
         Position { incarnation, sequence }
@@ -159,7 +169,6 @@ impl Hash {
         writer.accounts.iter_mut().for_each(|account| account.live = 0);
         (writer.cut, writer.flush_due) = (sequence, Expiry::NEVER);
         self.due_ms.store(0, Ordering::Release);
-        writer.publish(&self.tables, |_| {});
         self.finish(writer, sequence);
         Ok(sequence)
     }
@@ -211,21 +220,6 @@ impl Hash {
         }
     }
 
-    /// The record of a key under the writer's lock, ended ones included.
-    #[inline]
-    fn current<'t>(
-        &self,
-        tables: &'t Tables,
-        hash: u64,
-        key: &[u8],
-    ) -> Result<Option<Hit<'t>>, Error> {
-        match tables.find(hash, key)? {
-            Probe::Found(hit) => Ok(Some(hit)),
-            // The writer publishes tables before it lets go of its lock.
-            Probe::Absent | Probe::Reload => Ok(None),
-        }
-    }
-
     fn refuse_when_short(&self, writer: &Writer, change: &Change<'_>) -> Result<(), Error> {
         let puts = change.fields.operation == Operation::Put;
         let room = |log: &crate::head::Head| log.room();
@@ -245,9 +239,11 @@ impl Hash {
         mutation: &mut dyn Mutation,
     ) -> Result<Applied, Error> {
         let hash = self.hash_of(key);
+        // On its way while the lock is taken.
+        self.index.prefetch(hash);
         let mut writer = self.writer.lock();
-        let tables = self.tables.load();
-        let hit = self.current(&tables, hash, key)?;
+        let tables = writer.tables.take().unwrap_or_else(|| self.tables.load_full());
+        let (seat, hit) = tables.seek(&writer.index, hash, key)?;
         let view = hit
             .filter(|hit| !hit.record.expiry.is_past(now))
             .map(|hit| edit::view(&hit, self.position(hit.sequence()), self.versions));
@@ -261,16 +257,19 @@ impl Hash {
         writer.reserve(&self.tables, change.len_max(), 1, now)?;
         let appended = writer.append(&change)?;
         writer.publish_log();
-        writer.point(&self.tables, &change, appended, hit.as_ref().map(edit::old_of))?;
+        let (operation, old) = (change.fields.operation, hit.as_ref().map(edit::old_of));
+        writer.point(seat, operation, appended, old)?;
         self.finish(&mut writer, appended.sequence);
-        let wants = writer.wants_writing();
-        let behind = writer.retired.len();
-        drop(writer);
-        self.after_append(wants, behind)?;
-        let version = match (change.fields.operation, self.versions) {
+        let version = match (operation, self.versions) {
             (Operation::Put, true) => change.version.unwrap_or(appended.sequence),
             _ => 0,
         };
+        if tables.state == writer.state {
+            writer.tables = Some(tables);
+        }
+        let (wants, behind) = (writer.wants_writing(), writer.retired.len());
+        drop(writer);
+        self.after_append(wants, behind)?;
         Ok(Applied { position: self.position(appended.sequence), version })
     }
 
@@ -297,7 +296,7 @@ impl Hash {
         let mut hits = Vec::with_capacity(keys.len());
         for key in keys {
             let hash = self.hash_of(key);
-            hits.push((hash, self.current(&tables, hash, key)?));
+            hits.push((hash, tables.seek(&writer.index, hash, key)?.1));
         }
         let views: Vec<Option<View<'_>>> = hits
             .iter()
@@ -360,7 +359,8 @@ impl Hash {
         let sequence = appended.last().map_or(0, |last| last.sequence);
         writer.publish_log();
         for ((change, old), appended) in changes.iter().zip(appended) {
-            writer.point(&self.tables, change, appended, *old)?;
+            let seat = writer.seat(change.hash, old.map(|(place, _)| place));
+            writer.point(seat, change.fields.operation, appended, *old)?;
         }
         self.finish(writer, sequence);
         Ok(sequence)
@@ -401,27 +401,27 @@ impl Engine for Hash {
             return;
         }
         let mut tables = self.tables.load();
-        let mut hashes = [0; BATCH];
-        for (batch, keys) in keys.chunks(BATCH).enumerate() {
-            if let [key] = keys {
+        if let [key] = keys {
+            let hash = self.hash_of(key);
+            self.look_up(&mut tables, key, hash, now, &mut |found| visit(0, found));
+            return;
+        }
+        // Three steps of each look-up, each begun while the memory for the next is on its way.
+        let mut hashes = [0; 4 * AHEAD];
+        for at in 0..keys.len() + 2 * AHEAD {
+            if let Some(key) = keys.get(at) {
                 let hash = self.hash_of(key);
-                let at = batch * BATCH;
-                self.look_up(&mut tables, key, hash, now, &mut |found| visit(at, found));
-                continue;
+                hashes[at % hashes.len()] = hash;
+                tables.index.prefetch(hash);
             }
-            for (hash, key) in hashes.iter_mut().zip(keys) {
-                *hash = self.hash_of(key);
-                tables.index.prefetch(&tables.directory, *hash);
+            let second = at.wrapping_sub(AHEAD);
+            if second < keys.len() {
+                tables.prefetch(hashes[second % hashes.len()]);
             }
-            for (hash, _) in hashes.iter().zip(keys) {
-                let Some(place) = tables.index.guess(&tables.directory, *hash) else { continue };
-                let segment = tables.segment(place.slot);
-                if let Some(byte) = segment.and_then(|segment| segment.hint(place.offset)) {
-                    prefetch(byte);
-                }
-            }
-            for ((at, key), hash) in (batch * BATCH..).zip(keys).zip(hashes) {
-                self.look_up(&mut tables, key, hash, now, &mut |found| visit(at, found));
+            let third = at.wrapping_sub(2 * AHEAD);
+            if let Some(key) = keys.get(third) {
+                let hash = hashes[third % hashes.len()];
+                self.look_up(&mut tables, key, hash, now, &mut |found| visit(third, found));
             }
         }
     }

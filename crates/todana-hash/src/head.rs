@@ -1,6 +1,6 @@
 //! Where entries are appended: a segment that is being written, in memory first.
 
-use crate::layout::footer::{self, EntryKind, Summary, Tables};
+use crate::layout::footer::{self, EntryKind, FooterEntry, Summary, Tables};
 use crate::layout::frame::{self, Frame, PAYLOAD_LEN, header_len};
 use crate::layout::header::{HEADER_LEN, SegmentHeader};
 use crate::segment::{Segment, new_file_name};
@@ -24,7 +24,8 @@ pub(crate) struct Blank {
 }
 
 impl Blank {
-    /// Makes the file and takes its space; its name survives a crash when this returns.
+    /// Makes the file and takes its space; its name survives a crash when this returns. Memory that was
+    /// `used` before saves the system from clearing new one.
     ///
     /// # Errors
     /// What the disk says; `StorageFull` when there is not enough space, and no file is left then.
@@ -34,9 +35,16 @@ impl Blank {
         id: u64,
         kind: crate::layout::header::SegmentKind,
         len: usize,
+        used: &mut Vec<Arc<Tail>>,
     ) -> io::Result<Blank> {
         let path = directory.join(new_file_name(id, kind));
-        let (tail, writer) = Tail::with_capacity(len)?;
+        let (tail, writer) = match used.pop_if(|tail| tail.capacity() >= len) {
+            Some(tail) => match Tail::recycle(tail) {
+                Ok(recycled) => recycled,
+                Err(_) => Tail::with_capacity(len)?,
+            },
+            None => Tail::with_capacity(len)?,
+        };
         let file = disk.open(&path, Open::Create)?;
         if let Err(error) = file.allocate(len as u64) {
             drop(file);
@@ -66,6 +74,7 @@ pub(crate) struct Head {
     /// All frames that are closed.
     frames: Vec<Frame>,
     header_written: bool,
+    removals_len: u64,
     lowest: u64,
     highest: u64,
     time: Timestamp,
@@ -99,6 +108,7 @@ impl Head {
             closed: Vec::new(),
             frames: Vec::new(),
             header_written: false,
+            removals_len: 0,
             lowest: u64::MAX,
             highest: 0,
             time: Timestamp::from_ms(0),
@@ -184,6 +194,9 @@ impl Head {
             self.tail.append(part);
         }
         self.tables.add_entry(self.tail.len() - at, kind, hash, self.width);
+        if kind == EntryKind::Remove {
+            self.removals_len += (self.tail.len() - at) as u64;
+        }
         let sequence = sequence.unwrap_or(self.header.id + at as u64);
         self.lowest = self.lowest.min(sequence);
         self.highest = self.highest.max(sequence);
@@ -203,7 +216,13 @@ impl Head {
         let mut payload_len = self.tail.len() - payload_start;
         if promised > PAYLOAD_LEN && payload_len < promised {
             // The header has a sum for each piece that was promised: zeros fill the last.
-            self.tail.skip(promised - payload_len);
+            let mut missing = promised - payload_len;
+            while missing > 0 {
+                let zeros = [0; 256];
+                let len = missing.min(zeros.len());
+                self.tail.append(&zeros[..len]);
+                missing -= len;
+            }
             self.tables.add_entry(promised - payload_len, EntryKind::Other, 0, 0);
             payload_len = promised;
         }
@@ -231,14 +250,29 @@ impl Head {
         })
     }
 
+    /// Its memory, for another to use.
+    pub(crate) fn into_memory(self) -> Arc<Tail> {
+        self.tail.tail().clone()
+    }
+
     /// Bytes of its frames.
     pub(crate) fn data_len(&self) -> u64 {
         (self.tail.len() - HEADER_LEN) as u64
     }
 
+    /// Bytes of its removals.
+    pub(crate) fn removals_len(&self) -> u64 {
+        self.removals_len
+    }
+
     /// Frames that were closed.
     pub(crate) fn frames(&self) -> &[Frame] {
         &self.frames
+    }
+
+    /// What its footer will say of its entries.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = FooterEntry> {
+        self.tables.entries(self.width)
     }
 
     /// Lowest and highest sequence of its entries.

@@ -1,5 +1,5 @@
-//! The index: where the record of each key lies, 8 bytes a record in tables that are filled to nine
-//! tenths.
+//! The index: where the record of each key lies, 8 bytes a record in tables that are filled to seven
+//! eighths.
 //!
 //! ```text
 //! entry (u64)   63           42 41          26 25             0
@@ -7,21 +7,23 @@
 //!              | tag           | segment      | offset (bytes) |
 //!              +---------------+--------------+----------------+
 //! directory     word = table's place and size, depth, a sequence number; found by the hash's top bits
-//! table         entries in order of their tags, each at or a little after its home, with gaps
+//! table         lines of eight entries; an entry stands in its home line, or after it where that is full
 //! ```
 //!
 //! The top `bits` bits of a key's hash, `q`, order the whole index. A table holds an interval of them: all
-//! that begin with its prefix of `depth` bits. An entry keeps the lowest 22 bits of `q`, and no prefix is
-//! shorter than the others, so an entry says its `q` whole: tables grow and split without reading a
-//! single key. A table that is full is copied into one an eighth larger, or, when it would pass 16 KiB,
-//! into two; that is all that a put ever moves. (The directory, 8 bytes for 1,500 records, doubles.)
+//! that begin with its prefix of `depth` bits; home lines divide the interval evenly. An entry keeps the
+//! lowest 22 bits of `q`, and no prefix is shorter than the others, so an entry says its `q` whole: tables
+//! grow and split without reading a single key. A table that is full is copied into one an eighth larger,
+//! or, when it would pass 16 KiB, into two; that is all that a put ever moves. (The directory, 8 bytes for
+//! 1,500 records, doubles.)
 //!
-//! **One writer, readers without locks.** Entries move right one by one, from the end, while room is made
-//! for one, so a reader that goes from left to right meets each of the others. A removal moves entries
-//! left and makes the table's sequence number odd meanwhile; a reader that found nothing looks whether its
-//! word is still what it was, else it looks again. Memory of tables is never given back to the system
-//! and holds nothing but entries, so a reader that was overtaken sees entries of other keys, finds that
-//! their keys are not its own, and looks again. A doubled directory leaves zeros behind: *reload*.
+//! **One writer, readers without locks.** A line is a cache line, and an entry is one word, stored at once:
+//! whoever looks sees it or does not. A search ends at a line that is not full. A removal from a full line
+//! takes an entry that had overflowed from it back, and makes the table's sequence number odd meanwhile; a
+//! reader that found nothing looks whether its word is still what it was, else it looks again. Memory of
+//! tables is never given back to the system and holds nothing but entries, so a reader that was overtaken
+//! sees entries of other keys, finds that their keys are not its own, and looks again. A doubled directory
+//! leaves zeros behind, which say that there is a new one.
 
 mod arena;
 #[cfg(test)]
@@ -29,9 +31,10 @@ mod tests;
 mod writer;
 
 use arena::Arena;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use todana_io::prefetch;
-pub(crate) use writer::{Doubled, IndexWriter};
+pub(crate) use writer::{IndexWriter, Seat};
 
 /// Bits of an offset in a segment.
 pub(crate) const OFFSET_BITS: u32 = 26;
@@ -156,19 +159,40 @@ impl Word {
     }
 }
 
-/// Where the tables are, by the top bits of the hash.
+/// Where the tables are, by the top bits of the hash. A doubled directory is a new level; what was there
+/// before stays, full of [`Word::RELOAD`], so nobody has to ask who still reads it.
 #[derive(Debug)]
-pub(crate) struct Directory {
-    depth: u32,
-    words: Box<[AtomicU64]>,
+struct Directory {
+    depth: AtomicU32,
+    levels: [OnceLock<Box<[AtomicU64]>>; DEPTH_MAX as usize + 1],
 }
 
+/// A deeper directory would only be made for keys of equal hashes: 2^32 words.
+const DEPTH_MAX: u32 = 32;
+
 impl Directory {
+    fn new(depth: u32) -> Directory {
+        Directory { depth: AtomicU32::new(depth), levels: [const { OnceLock::new() }; 33] }
+    }
+
+    /// The words of a depth.
+    #[inline]
+    fn level(&self, depth: u32) -> &[AtomicU64] {
+        self.levels.get(depth as usize).and_then(OnceLock::get).map_or(&[], |words| words)
+    }
+
+    /// The words of a depth, made when they are not there yet.
+    fn make_level(&self, depth: u32) -> &[AtomicU64] {
+        let words = || (0..1_u64 << depth).map(|_| AtomicU64::new(0)).collect();
+        self.levels.get(depth as usize).map_or(&[], |level| level.get_or_init(words))
+    }
+
     #[inline]
     fn word_of(&self, hash: u64) -> &AtomicU64 {
+        static NONE: AtomicU64 = AtomicU64::new(Word::RELOAD.0);
+        let depth = self.depth.load(Ordering::Acquire);
         // At least 10 bits: the shift is in range.
-        let at = (hash >> (64 - self.depth)) as usize;
-        &self.words[at]
+        self.level(depth).get((hash >> (64 - depth)) as usize).unwrap_or(&NONE)
     }
 }
 
@@ -179,7 +203,7 @@ pub(crate) enum Probe<T> {
     Found(T),
     /// No entry passed the check.
     Absent,
-    /// The directory or the table of segments is out of date: load them and look again.
+    /// The table of segments is out of date: load it and look again.
     Reload,
 }
 
@@ -198,13 +222,8 @@ pub(crate) enum Check<T> {
 #[derive(Debug)]
 pub(crate) struct Index {
     bits: u32,
+    directory: Directory,
     arena: Arena,
-}
-
-/// Slots that have a home in a table of `slots` slots; the others take what is pushed off the end.
-#[inline]
-const fn homes(slots: usize) -> u64 {
-    (slots - slots / 32 - 6) as u64
 }
 
 impl Index {
@@ -229,95 +248,133 @@ impl Index {
         tag & ((1 << (self.bits - depth)) - 1)
     }
 
+    /// The line where entries with this `q` (or the tag, which ends alike) stand, unless it is full.
     #[inline]
-    fn home(&self, rest: u64, depth: u32, slots: usize) -> usize {
-        ((rest * homes(slots)) >> (self.bits - depth)) as usize
+    fn home(&self, q: u64, depth: u32, lines: usize) -> usize {
+        ((self.rest(q, depth) * lines as u64) >> (self.bits - depth)) as usize
     }
 
     #[inline]
-    fn table(&self, word: Word) -> &[AtomicU64] {
-        self.arena.slots(word.unit(), word.units())
+    fn lines(&self, word: Word) -> &[Line] {
+        self.arena.slots(word.unit(), word.units()).as_chunks().0
+    }
+
+    /// The entries of a table, line by line.
+    #[inline]
+    fn entries(&self, word: Word) -> impl Iterator<Item = Entry> {
+        let slots = self.arena.slots(word.unit(), word.units()).iter();
+        slots.map(|slot| Entry(slot.load(Ordering::Relaxed))).filter(|entry| entry.0 != 0)
+    }
+
+    /// Looks through a table for an entry of a hash that passes the check.
+    #[inline]
+    fn search<T>(
+        &self,
+        word: Word,
+        hash: u64,
+        mut check: impl FnMut(Place) -> Check<T>,
+    ) -> Search<T> {
+        let (lines, q) = (self.lines(word), self.q(hash));
+        let home = self.home(q, word.depth(), lines.len());
+        let (before, after) = lines.split_at_checked(home).unwrap_or_default();
+        let mut at = home;
+        for line in after.iter().chain(before) {
+            if at == lines.len() {
+                at = 0;
+            }
+            let Seen { mut same, empty } = Seen::of(line, q);
+            while same != 0 {
+                let slot = same.trailing_zeros() as usize;
+                let Some(entry) = line.get(slot) else { break };
+                // It may have been replaced since: the check tells.
+                match check(Entry(entry.load(Ordering::Acquire)).place()) {
+                    Check::Is(found) => return Search::Found(at * LINE_LEN + slot, found),
+                    Check::IsNot => same &= same - 1,
+                    Check::Reload => return Search::Reload,
+                }
+            }
+            if empty != 0 {
+                return Search::Absent(Some(at * LINE_LEN + empty.trailing_zeros() as usize));
+            }
+            at += 1;
+        }
+        Search::Absent(None)
     }
 
     /// Brings the line where a key's entry should be near.
     #[inline]
-    pub(crate) fn prefetch(&self, directory: &Directory, hash: u64) {
-        let word = Word(directory.word_of(hash).load(Ordering::Acquire));
-        if word == Word::RELOAD {
-            return;
-        }
-        let slots = self.table(word);
-        let home = self.home(self.rest(self.q(hash), word.depth()), word.depth(), slots.len());
-        if let Some(slot) = slots.get(home) {
-            prefetch(slot);
-        }
-        if let Some(slot) = slots.get(home + 8) {
-            prefetch(slot);
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let word = Word(self.directory.word_of(hash).load(Ordering::Acquire));
+        let lines = self.lines(word);
+        if let Some(line) = lines.get(self.home(self.q(hash), word.depth(), lines.len())) {
+            prefetch(line);
         }
     }
 
-    /// The first entry that may be the key's, unchecked: to bring its record near.
+    /// The first entry of its home line that may be the key's, unchecked: to bring its record near.
     #[inline]
-    pub(crate) fn guess(&self, directory: &Directory, hash: u64) -> Option<Place> {
-        let word = Word(directory.word_of(hash).load(Ordering::Acquire));
-        if word == Word::RELOAD {
-            return None;
-        }
-        let (slots, depth) = (self.table(word), word.depth());
-        let rest = self.rest(self.q(hash), depth);
-        let home = self.home(rest, depth, slots.len());
-        for slot in slots.get(home..)? {
-            let entry = Entry(slot.load(Ordering::Acquire));
-            let other = self.rest(entry.tag(), depth);
-            if entry.0 == 0 || other > rest {
-                return None;
-            }
-            if other == rest {
-                return Some(entry.place());
-            }
-        }
-        None
+    pub(crate) fn guess(&self, hash: u64) -> Option<Place> {
+        let word = Word(self.directory.word_of(hash).load(Ordering::Acquire));
+        let (lines, q) = (self.lines(word), self.q(hash));
+        let line = lines.get(self.home(q, word.depth(), lines.len()))?;
+        let slot = line.get(Seen::of(line, q).same.trailing_zeros() as usize)?;
+        Some(Entry(slot.load(Ordering::Relaxed)).place())
     }
 
     /// Looks for the entry of a hash that passes the check.
     #[inline]
-    pub(crate) fn probe<T>(
-        &self,
-        directory: &Directory,
-        hash: u64,
-        mut check: impl FnMut(Place) -> Check<T>,
-    ) -> Probe<T> {
-        let place = directory.word_of(hash);
+    pub(crate) fn probe<T>(&self, hash: u64, mut check: impl FnMut(Place) -> Check<T>) -> Probe<T> {
         loop {
+            let place = self.directory.word_of(hash);
             let word = Word(place.load(Ordering::Acquire));
-            if word == Word::RELOAD {
-                return Probe::Reload;
-            }
-            if word.is_changing() {
+            if word == Word::RELOAD || word.is_changing() {
                 std::hint::spin_loop();
                 continue;
             }
-            let (slots, depth) = (self.table(word), word.depth());
-            let rest = self.rest(self.q(hash), depth);
-            let home = self.home(rest, depth, slots.len());
-            for slot in slots.get(home..).unwrap_or_default() {
-                let entry = Entry(slot.load(Ordering::Acquire));
-                let other = self.rest(entry.tag(), depth);
-                if entry.0 == 0 || other > rest {
-                    break;
-                }
-                if other == rest {
-                    match check(entry.place()) {
-                        Check::Is(found) => return Probe::Found(found),
-                        Check::IsNot => {}
-                        Check::Reload => return Probe::Reload,
-                    }
-                }
+            match self.search(word, hash, &mut check) {
+                Search::Found(_, found) => return Probe::Found(found),
+                Search::Reload => return Probe::Reload,
+                Search::Absent(_) => {}
             }
             fence(Ordering::Acquire);
             if place.load(Ordering::Relaxed) == word.0 {
                 return Probe::Absent;
             }
         }
+    }
+}
+
+/// Entries that are looked at together.
+const LINE_LEN: usize = 8;
+type Line = [AtomicU64; LINE_LEN];
+
+/// What a search met.
+enum Search<T> {
+    /// At this slot of the table the check gave this.
+    Found(usize, T),
+    /// Nothing; a slot for it, unless the table is full.
+    Absent(Option<usize>),
+    Reload,
+}
+
+/// A line at a glance, a bit a slot.
+struct Seen {
+    /// Slots with the tag that is looked for.
+    same: u32,
+    /// Slots without an entry.
+    empty: u32,
+}
+
+impl Seen {
+    #[inline]
+    fn of(line: &Line, q: u64) -> Seen {
+        let tag = q << (64 - TAG_BITS);
+        let (mut same, mut empty) = (0, 0);
+        for (at, slot) in line.iter().enumerate() {
+            let entry = slot.load(Ordering::Acquire);
+            same |= u32::from((entry ^ tag) >> (OFFSET_BITS + SLOT_BITS) == 0) << at;
+            empty |= u32::from(entry == 0) << at;
+        }
+        Seen { same: same & !empty, empty }
     }
 }

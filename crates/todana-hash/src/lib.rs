@@ -6,11 +6,13 @@
 //!
 //! It is *not* ordered (that is `todana-tree`), owns no threads (whoever opens it runs its jobs) and
 //! knows no protocol. The design and the crash argument: `docs/design/004-hash-engine.md`; the bytes on
-//! disk: `docs/format/hash.md`.
+//! disk: `docs/format/hash.md`. [`Hash::check`] verifies a store's files without opening it, beside a
+//! writer as well; [`Hash::repair`] makes a new store of what is intact in a damaged one.
 //!
 //! Limits: keys to 64 KiB, values to 32 MiB, 65,535 segments of up to 64 MiB (4 TiB).
 #![forbid(unsafe_code)]
 
+mod check;
 mod close;
 mod compact;
 #[cfg(test)]
@@ -25,12 +27,19 @@ mod index;
 mod layout;
 mod options;
 mod recovery;
+mod removals;
+mod repair;
+#[cfg(test)]
+mod repair_tests;
 mod segment;
 #[cfg(test)]
 mod tests;
 mod view;
 mod writer;
 
+pub use check::{Checked, Finding, OnProgress};
 pub use hash::Hash;
+pub use layout::identity::FORMAT;
 pub use options::{FlushPolicy, HashOptions, Mode};
 pub use recovery::Report;
+pub use repair::{Repaired, Rescued};

@@ -7,7 +7,7 @@ mod load;
 use crate::hash::Hash;
 use crate::head::Blank;
 use crate::layout::header::SegmentKind;
-use crate::layout::identity::Identity;
+use crate::layout::identity::{self, Identity};
 use crate::layout::narrow;
 use crate::options::{HashOptions, Mode};
 use crate::segment::{file_name, parse_name};
@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use todana_engine::{Error, StoreClock};
-use todana_io::{Disk, Open, random_seed};
+use todana_io::{Disk, Lock, Open, random_seed};
 use todana_record::{Expiry, IndexHash};
 
 /// What opening a store found and did.
@@ -66,13 +66,7 @@ impl Hash {
             made.map_err(failed(&format!("cannot make {shown}")))?;
         }
         if options.mode != Mode::ReadOnly {
-            let note = format!("process {}", std::process::id());
-            let locked = home.disk.lock(&directory.join(LOCK), &note);
-            lock = Some(locked.map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Error::Open(format!("there is no store at {shown}")),
-                io::ErrorKind::WouldBlock => Error::Open(format!("{shown} is in use by {error}")),
-                _ => Error::Open(format!("cannot lock {shown}: {error}")),
-            })?);
+            lock = Some(lock_store(&*home.disk, directory)?);
         }
         let mut hash = Opening::new(home, options)?.run()?;
         hash.lock = parking_lot::Mutex::new(lock);
@@ -80,8 +74,44 @@ impl Hash {
     }
 }
 
+/// Locks a store against other processes.
+pub(crate) fn lock_store(disk: &dyn Disk, directory: &Path) -> Result<Box<dyn Lock>, Error> {
+    let shown = directory.display();
+    let note = format!("process {}", std::process::id());
+    disk.lock(&directory.join(LOCK), &note).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::Open(format!("there is no store at {shown}")),
+        io::ErrorKind::WouldBlock => Error::Open(format!("{shown} is in use by {error}")),
+        _ => Error::Open(format!("cannot lock {shown}: {error}")),
+    })
+}
+
+/// Reads the file that says what a store is, with its length; `None` when there is none.
+pub(crate) fn read_identity(
+    disk: &dyn Disk,
+    directory: &Path,
+) -> Result<Option<(Identity, u64)>, Error> {
+    let path = directory.join(IDENTITY);
+    let name = path.display().to_string();
+    let file = match disk.open(&path, Open::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(failed(&name))?,
+    };
+    let read = || {
+        let len = usize::try_from(file.len()?.min(1 << 20)).unwrap_or(0);
+        let mut bytes = vec![0; len];
+        file.read_exact_at(0, &mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(failed(&name))?;
+    if let Some(reason) = identity::of_newer_format(&bytes) {
+        return Err(Error::Open(format!("{name}: {reason}")));
+    }
+    let identity = Identity::decode(&bytes).map_err(|reason| corrupt(&name, &reason))?;
+    Ok(Some((identity, bytes.len() as u64)))
+}
+
 /// Makes a directory and its parents, so that all of their names survive a crash.
-fn make_directory(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     let is_missing = |path: &Path| match disk.list(path) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
         Ok(_) => false,
@@ -109,24 +139,9 @@ struct Opening {
 
 impl Opening {
     fn new(home: Home, options: HashOptions) -> Result<Opening, Error> {
-        let path = home.directory.join(IDENTITY);
-        let (identity, is_new) = match home.disk.open(&path, Open::Read) {
-            Ok(file) => {
-                let read = || {
-                    let len = usize::try_from(file.len()?.min(1 << 20)).unwrap_or(0);
-                    let mut bytes = vec![0; len];
-                    file.read_exact_at(0, &mut bytes)?;
-                    Ok(bytes)
-                };
-                let bytes = read().map_err(failed(&path.display().to_string()))?;
-                let identity = Identity::decode(&bytes);
-                let name = path.display().to_string();
-                (identity.map_err(|reason| corrupt(&name, &reason))?, false)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (Opening::make(&home, &options)?, true)
-            }
-            Err(error) => return Err(failed(&path.display().to_string())(error)),
+        let (identity, is_new) = match read_identity(&*home.disk, &home.directory)? {
+            Some((identity, _)) => (identity, false),
+            None => (Opening::make(&home, &options)?, true),
         };
         let report = Report { clean: identity.clean, cut: Vec::new() };
         Ok(Opening { home, options, identity, report, is_new, blanks: Vec::new() })
@@ -229,6 +244,9 @@ impl Opening {
             log: None,
             retired: Vec::new(),
             spare: None,
+            tables: None,
+            state: 0,
+            used: Vec::new(),
             accounts,
             free_slots: Vec::new(),
             next_id,
@@ -243,6 +261,7 @@ impl Opening {
             reclaimed: 0,
             least_segment_len: options.least_segment_bytes,
         };
+        let index = tables.index.clone();
         let tables = ArcSwap::from_pointee(tables);
         if options.mode != Mode::ReadOnly {
             let blank = begin(&mut writer).map_err(failed("the store"))?;
@@ -256,6 +275,7 @@ impl Opening {
             versions: identity.versions,
             starts: identity.starts.clone(),
             tables,
+            index,
             due_ms: AtomicU64::new(flush_due.ms()),
             writer: parking_lot::Mutex::new(writer),
             flusher: parking_lot::Mutex::default(),

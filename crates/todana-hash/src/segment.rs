@@ -6,7 +6,7 @@ use crate::layout::header::{HEADER_LEN, SegmentKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use todana_engine::Error;
-use todana_io::{DiskFile, Mapping, Tail};
+use todana_io::{DiskFile, Mapping, Tail, prefetch};
 
 /// Where a segment's bytes are.
 #[derive(Debug)]
@@ -36,6 +36,16 @@ pub(crate) struct Segment {
     frames: Box<[Frame]>,
     /// A bit for each 16 KiB whose frames this process has found intact.
     verified: Box<[AtomicU64]>,
+}
+
+/// Brings the lines near where an entry's head and key are, or all of a small one.
+#[inline]
+fn prefetch_entry(bytes: &[u8]) {
+    const NEAR: usize = 31;
+    if let (Some(first), Some(last)) = (bytes.first(), bytes.get(NEAR).or(bytes.last())) {
+        prefetch(first);
+        prefetch(last);
+    }
 }
 
 /// The name of a segment's file.
@@ -136,14 +146,15 @@ impl Segment {
         }
     }
 
-    /// Where the entry at `offset` is, to be brought near; nothing is checked.
+    /// Brings the entry at `offset` near; nothing is checked.
     #[inline]
-    pub(crate) fn hint(&self, offset: u32) -> Option<&u8> {
-        match &self.source {
-            Source::Tail(tail) => tail.published().get(offset as usize),
-            Source::Mapped(mapping) => mapping.get(offset as usize),
-            Source::File(_, bytes) => bytes.get()?.get(offset as usize),
-        }
+    pub(crate) fn prefetch(&self, offset: u32) {
+        let bytes = match &self.source {
+            Source::Tail(tail) => tail.published(),
+            Source::Mapped(mapping) => mapping,
+            Source::File(_, bytes) => bytes.get().map_or(&[][..], |bytes| bytes),
+        };
+        prefetch_entry(bytes.get(offset as usize..).unwrap_or_default());
     }
 
     /// The bytes from the entry at `offset` on, checked against their sums.
@@ -162,7 +173,9 @@ impl Segment {
                 self.verify_around(all, piece)?;
             }
         }
-        Ok(all.get(at..).unwrap_or_default())
+        let bytes = all.get(at..).unwrap_or_default();
+        prefetch_entry(bytes);
+        Ok(bytes)
     }
 
     /// Checks the frames that reach into a piece of 16 KiB.

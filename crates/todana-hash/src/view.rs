@@ -1,6 +1,6 @@
-//! What readers load once and then use without a lock: the table of segments and the directory.
+//! What readers load once and then use without a lock: the table of segments, and the index.
 
-use crate::index::{Check, Directory, Index, Place, Probe};
+use crate::index::{Check, Index, IndexWriter, Place, Probe, Seat};
 use crate::layout::record::{self, Record};
 use crate::segment::Segment;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use todana_engine::Error;
 /// A state of the tables. Segments live as long as a view that has them.
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
+    /// Rises with each state.
+    pub(crate) state: u64,
     pub(crate) index: Arc<Index>,
-    pub(crate) directory: Arc<Directory>,
     /// By slot; slot 0 is none.
     pub(crate) segments: Vec<Option<Arc<Segment>>>,
 }
@@ -50,6 +51,35 @@ impl Tables {
         Ok(record::parse(bytes).map(|record| Hit { place, at, record }))
     }
 
+    /// Brings the record near that a hash probably leads to.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(place) = self.index.guess(hash)
+            && let Some(segment) = self.segment(place.slot)
+        {
+            segment.prefetch(place.offset);
+        }
+    }
+
+    /// Whether the entry at a place is the key's.
+    #[inline]
+    fn check<'t>(
+        &'t self,
+        place: Place,
+        key: &[u8],
+        failure: &mut Option<Error>,
+    ) -> Check<Option<Hit<'t>>> {
+        match self.entry(place) {
+            Ok(Some(hit)) if hit.record.key == key => Check::Is(Some(hit)),
+            Ok(None) if self.segment(place.slot).is_none() => Check::Reload,
+            Ok(_) => Check::IsNot,
+            Err(error) => {
+                *failure = Some(error);
+                Check::Is(None)
+            }
+        }
+    }
+
     /// The record of a key, ended ones included.
     ///
     /// # Errors
@@ -57,24 +87,32 @@ impl Tables {
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Result<Probe<Hit<'_>>, Error> {
         let mut failure = None;
-        let probe = self.index.probe(&self.directory, hash, |place| {
-            if self.segment(place.slot).is_none() {
-                return Check::Reload;
-            }
-            match self.entry(place) {
-                Ok(Some(hit)) if hit.record.key == key => Check::Is(Some(hit)),
-                Ok(_) => Check::IsNot,
-                Err(error) => {
-                    failure = Some(error);
-                    Check::Is(None)
-                }
-            }
-        });
+        let check = |place| self.check(place, key, &mut failure);
+        let probe = self.index.probe(hash, check);
         match (failure, probe) {
             (Some(error), _) => Err(error),
             (None, Probe::Found(Some(hit))) => Ok(Probe::Found(hit)),
             (None, Probe::Found(None) | Probe::Absent) => Ok(Probe::Absent),
             (None, Probe::Reload) => Ok(Probe::Reload),
+        }
+    }
+
+    /// The record of a key as its writer finds it, and where its index entry stands or would stand.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    #[inline]
+    pub(crate) fn seek(
+        &self,
+        index: &IndexWriter,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<(Seat, Option<Hit<'_>>), Error> {
+        let mut failure = None;
+        let (seat, hit) = index.seek(hash, |place| self.check(place, key, &mut failure));
+        match failure {
+            Some(error) => Err(error),
+            None => Ok((seat, hit.flatten())),
         }
     }
 }

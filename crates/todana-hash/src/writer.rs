@@ -1,7 +1,7 @@
 //! The one writer's state: everything that is changed under its lock.
 
 use crate::head::{Blank, Head};
-use crate::index::{Doubled, IndexWriter, Place};
+use crate::index::{Check, IndexWriter, Place, Seat};
 use crate::layout::footer::EntryKind;
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::layout::identity::Identity;
@@ -13,8 +13,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use todana_engine::Error;
-use todana_io::Disk;
 use todana_io::disk::replace;
+use todana_io::{Disk, Tail};
 use todana_record::{Expiry, Timestamp};
 
 /// The file that says what a store is.
@@ -33,6 +33,8 @@ pub(crate) struct Account {
     pub(crate) id: u64,
     /// Bytes of entries that the index points to.
     pub(crate) live: u64,
+    /// Bytes of removals, which may be needed or not.
+    pub(crate) removals: u64,
     /// Bytes of the file.
     pub(crate) len: u64,
     /// Bytes of its frames.
@@ -63,6 +65,12 @@ pub(crate) struct Writer {
     pub(crate) retired: Vec<Head>,
     /// The next log's file, made ahead.
     pub(crate) spare: Option<Blank>,
+    /// The tables as they were published last, unless somebody uses them: saves loading them.
+    pub(crate) tables: Option<Arc<Tables>>,
+    /// Their state.
+    pub(crate) state: u64,
+    /// Memory of a segment that is complete, for the next one.
+    pub(crate) used: Vec<Arc<Tail>>,
     /// By slot.
     pub(crate) accounts: Vec<Account>,
     pub(crate) free_slots: Vec<(u16, Weak<()>)>,
@@ -165,7 +173,7 @@ impl Writer {
         let len = self.segment_len().max(least_len as u64);
         let id = self.take_id(len)?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        Blank::create(&*self.home.disk, &self.home.directory, id, kind, len)
+        Blank::create(&*self.home.disk, &self.home.directory, id, kind, len, &mut self.used)
     }
 
     /// A free number for a segment.
@@ -190,16 +198,20 @@ impl Writer {
 
     /// Publishes the tables with a change to the segments.
     pub(crate) fn publish(
-        &self,
+        &mut self,
         tables: &ArcSwap<Tables>,
         change: impl FnOnce(&mut Vec<Option<Arc<Segment>>>),
     ) {
-        let mut segments = tables.load().segments.clone();
+        let old = tables.load();
+        let mut segments = old.segments.clone();
         segments.resize(self.accounts.len(), None);
         change(&mut segments);
+        self.state = old.state + 1;
+        self.tables = None;
+        drop(old);
         tables.store(Arc::new(Tables {
+            state: self.state,
             index: self.index.index().clone(),
-            directory: self.index.directory().clone(),
             segments,
         }));
     }
@@ -339,42 +351,41 @@ impl Writer {
         wants
     }
 
-    /// Points the index to an entry that was appended, instead of `old` (place and length).
+    /// Points the index to an entry that was appended, instead of `old` (place and length), whose seat
+    /// it takes.
     #[inline]
     pub(crate) fn point(
         &mut self,
-        tables: &ArcSwap<Tables>,
-        change: &Change<'_>,
+        seat: Seat,
+        operation: Operation,
         appended: Appended,
         old: Option<(Place, usize)>,
     ) -> Result<(), Error> {
-        match (old, change.fields.operation) {
-            (Some((place, _)), Operation::Put) => {
-                self.index.replace(change.hash, place, appended.place);
-            }
-            (None, Operation::Put) => {
-                let doubled = self.index.insert(change.hash, appended.place);
-                let Doubled(doubled) =
-                    doubled.map_err(|error| Error::Poisoned(format!("the index: {error}")))?;
-                if doubled {
-                    self.publish(tables, |_| {});
-                }
-            }
-            (Some((place, _)), _) => {
-                self.index.remove(change.hash, place);
-            }
-            (None, _) => {}
-        }
+        let is_put = operation == Operation::Put;
         if let Some((place, len)) = old {
+            match is_put {
+                true => self.index.set(seat, appended.place),
+                false => self.index.remove(seat),
+            }
             self.forget(place, len);
+        } else if is_put {
+            let inserted = self.index.insert(seat, appended.place);
+            inserted.map_err(|error| Error::Poisoned(format!("the index: {error}")))?;
         }
-        if change.fields.operation == Operation::Put {
+        if is_put {
             self.stored += 1;
             self.account(appended.place.slot, |account| account.live += appended.len as u64);
         }
         Ok(())
     }
 
+    /// Where the entry of a hash at a place stands; without a place, where a new one would.
+    pub(crate) fn seat(&self, hash: u64, place: Option<Place>) -> Seat {
+        let is_it = |at| if Some(at) == place { Check::Is(()) } else { Check::IsNot };
+        self.index.seek(hash, is_it).0
+    }
+
+    #[inline]
     pub(crate) fn account(&mut self, slot: u16, change: impl FnOnce(&mut Account)) {
         if let Some(account) = self.accounts.get_mut(usize::from(slot)) {
             change(account);

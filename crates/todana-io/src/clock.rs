@@ -32,11 +32,30 @@ impl Default for SystemClock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the one real clock")]
+fn exact_wall_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one real clock")]
+    /// On Linux as of the last tick, some ms ago: a tenth of the time that the exact one takes.
+    #[cfg(target_os = "linux")]
+    #[inline]
     fn wall_ms(&self) -> u64 {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+        use nix::time::{ClockId, clock_gettime};
+        match clock_gettime(ClockId::CLOCK_REALTIME_COARSE) {
+            Ok(time) => {
+                let (seconds, ns) = (time.tv_sec().max(0), time.tv_nsec().max(0));
+                seconds.unsigned_abs() * 1_000 + ns.unsigned_abs() / 1_000_000
+            }
+            Err(_) => exact_wall_ms(),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn wall_ms(&self) -> u64 {
+        exact_wall_ms()
     }
 
     fn monotonic_ns(&self) -> u64 {
@@ -97,6 +116,13 @@ impl Clock for AdjustableClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_coarse_clock_is_close_to_the_exact_one() {
+        let clock = SystemClock::new();
+        let (coarse, exact) = (clock.wall_ms(), exact_wall_ms());
+        assert!(coarse <= exact && exact - coarse < 1_000, "{coarse} and {exact}");
+    }
 
     #[test]
     fn paused_clock_moves_only_when_told() {

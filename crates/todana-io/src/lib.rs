@@ -14,12 +14,13 @@
 //!
 //! Modules: [`clock`] (wall and monotonic time), [`random`] (seeds and a small generator),
 //! [`files`] (whole small files: configuration, passwords, process ids), [`disk`] (what engines ask of
-//! a file system), [`system_disk`] (the machine's own), [`mapping`] (files and huge pages as memory,
-//! the crate's only unsafe code).
+//! a file system), [`system_disk`] (the machine's own), [`exchange`] (two names, swapped at once),
+//! [`mapping`] (files and huge pages as memory, the crate's only unsafe code).
 #![deny(unsafe_code)]
 
 pub mod clock;
 pub mod disk;
+mod exchange;
 pub mod files;
 #[expect(unsafe_code, reason = "memory that safe code cannot ask for")]
 pub mod mapping;
@@ -28,6 +29,7 @@ pub mod system_disk;
 
 pub use clock::{AdjustableClock, Clock, SystemClock};
 pub use disk::{Disk, DiskFile, Lock, Open};
+pub use exchange::exchange;
 pub use mapping::{Mapping, Tail, TailWriter, Words, prefetch};
 pub use random::{Generator, random_seed};
 pub use system_disk::SystemDisk;

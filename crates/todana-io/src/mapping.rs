@@ -108,6 +108,19 @@ impl Tail {
         Ok((tail.clone(), TailWriter { tail, len: 0 }))
     }
 
+    /// Makes a tail empty that nobody else has any more; it is given back when somebody has. Its memory
+    /// keeps what was written: what is skipped later may have any content.
+    ///
+    /// # Errors
+    /// The tail, still in use.
+    pub fn recycle(
+        mut tail: std::sync::Arc<Tail>,
+    ) -> Result<(std::sync::Arc<Tail>, TailWriter), std::sync::Arc<Tail>> {
+        let Some(owned) = std::sync::Arc::get_mut(&mut tail) else { return Err(tail) };
+        *owned.published.get_mut() = 0;
+        Ok((tail.clone(), TailWriter { tail, len: 0 }))
+    }
+
     /// Everything published so far.
     #[inline]
     pub fn published(&self) -> &[u8] {
@@ -227,6 +240,20 @@ mod tests {
         writer.publish();
         assert_eq!((seen, tail.published()), (&b"abc"[..], &b"abclde"[..]));
         assert_eq!(writer.room(), 4);
+    }
+
+    #[test]
+    fn a_tail_is_recycled_when_nobody_has_it() {
+        let (tail, mut writer) = Tail::with_capacity(10).unwrap();
+        writer.append(b"abc");
+        writer.publish();
+        let tail = Tail::recycle(tail).expect_err("the writer has it");
+        drop(writer);
+        let (tail, mut writer) = Tail::recycle(tail).unwrap();
+        assert_eq!((tail.published(), writer.room()), (&b""[..], 10));
+        writer.append(b"d");
+        writer.publish();
+        assert_eq!(tail.published(), b"d");
     }
 
     #[test]

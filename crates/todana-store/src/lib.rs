@@ -8,18 +8,27 @@
 //! for a hash store on disk, `*` for memory, with options behind `#`.
 //!
 //! ```
-//! # let directory = tempfile::tempdir().unwrap();
-//! # let name = directory.path().join("casket.tdh");
-//! # let name = name.to_str().unwrap();
-//! // "casket.tdh", or with options "casket.tdh#flush=interval=100ms"
-//! let store = todana_store::open(name)?;
-//! store.set(b"greeting", b"hello")?;
-//! assert_eq!(store.get(b"greeting")?.map(|record| record.value), Some(b"hello".to_vec()));
-//! store.set(b"visits", b"41")?;
-//! assert_eq!(store.increment(b"visits", 1)?, Some(42));
-//! assert!(store.delete(b"greeting")?);
-//! # Ok::<(), todana_store::Error>(())
+//! use std::time::Duration;
+//!
+//! fn main() -> Result<(), todana_store::Error> {
+//! #   let directory = tempfile::tempdir().unwrap();
+//! #   std::env::set_current_dir(&directory).unwrap();
+//!     // A directory, made when there is none. In memory instead: "*".
+//!     let store = todana_store::open("casket.tdh")?;
+//!     store.set(b"greeting", b"hello")?;
+//!     store.set_for(b"session:17", b"Ada", Duration::from_secs(1_800))?;
+//!     store.add(b"visits", b"0")?;
+//!     println!("visit {:?}", store.increment(b"visits", 1)?);
+//!     if let Some(record) = store.get(b"greeting")? {
+//!         println!("{}", String::from_utf8_lossy(&record.value));
+//!     }
+//!     store.close()
+//! }
 //! ```
+//!
+//! What is on disk when `set` returns is safe against a loss of power, unless the name says otherwise:
+//! `casket.tdh#flush=interval=100ms`. One process at a time has a store open; others read it with
+//! `#mode=read`. `todana db --help` is the command line for the same stores.
 #![forbid(unsafe_code)]
 
 mod named;
@@ -32,5 +41,8 @@ pub use named::{Name, open};
 pub use store::{Error, Record, Store};
 pub use todana_cache::{Cache, CacheOptions, MEMORY_LIMIT_MIN_BYTES};
 pub use todana_engine as engine;
-pub use todana_hash::{FlushPolicy, Hash, HashOptions, Mode, Report};
+pub use todana_hash::FORMAT as HASH_FORMAT;
+pub use todana_hash::{
+    Checked, Finding, FlushPolicy, Hash, HashOptions, Mode, OnProgress, Repaired, Report, Rescued,
+};
 pub use transaction::Transaction;

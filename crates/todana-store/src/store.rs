@@ -201,12 +201,27 @@ impl Store {
     /// # Errors
     /// What the engine meets.
     pub fn get(&self, key: &[u8]) -> Result<Option<Record>, Error> {
+        self.get_with(key, |value, meta| Record { value: value.to_vec(), meta: *meta })
+    }
+
+    /// Shows the value and metadata of a key's record to `visit`, without copying it; gives what that
+    /// gives, `None` when there is no record.
+    ///
+    /// # Errors
+    /// What the engine meets.
+    #[inline]
+    pub fn get_with<T>(
+        &self,
+        key: &[u8],
+        visit: impl FnOnce(&[u8], &Meta) -> T,
+    ) -> Result<Option<T>, Error> {
+        let mut visit = Some(visit);
         let mut result = Ok(None);
         self.engine.get(key, self.now(), &mut |found| {
             result = match found {
-                Found::Record(view) => match view.value.as_bytes() {
-                    Some(value) => Ok(Some(Record { value: value.to_vec(), meta: view.meta })),
-                    None => Err(Error::WouldWait),
+                Found::Record(view) => match (view.value.as_bytes(), visit.take()) {
+                    (Some(value), Some(visit)) => Ok(Some(visit(value, &view.meta))),
+                    _ => Err(Error::WouldWait),
                 },
                 Found::Absent(_) => Ok(None),
                 Found::Pending(_) => Err(Error::WouldWait),

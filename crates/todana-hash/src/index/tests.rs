@@ -8,10 +8,15 @@ fn place(number: u64) -> Place {
 }
 
 fn look(writer: &IndexWriter, hash: u64, wanted: Place) -> Probe<()> {
-    writer.index().probe(writer.directory(), hash, |place| match place == wanted {
+    writer.index().probe(hash, |place| match place == wanted {
         true => Check::Is(()),
         false => Check::IsNot,
     })
+}
+
+fn insert(writer: &mut IndexWriter, hash: u64, place: Place) {
+    let (seat, _) = writer.seek::<()>(hash, |_| Check::IsNot);
+    writer.insert(seat, place).unwrap();
 }
 
 #[test]
@@ -25,15 +30,17 @@ fn a_random_walk_agrees_with_a_map() {
         let new = place(step);
         match (model.get(&hash).copied(), random.below(3)) {
             (Some(old), 0) => {
-                assert!(writer.remove(hash, old), "step {step} {hash:x}");
+                let seat = writer.seat_of(hash, old);
+                writer.remove(seat.unwrap_or_else(|| panic!("step {step} {hash:x}")));
                 model.remove(&hash);
             }
             (Some(old), _) => {
-                assert!(writer.replace(hash, old, new));
+                let seat = writer.seat_of(hash, old).unwrap();
+                writer.set(seat, new);
                 model.insert(hash, new);
             }
             (None, _) => {
-                let _ = writer.insert(hash, new).unwrap();
+                insert(&mut writer, hash, new);
                 model.insert(hash, new);
             }
         }
@@ -65,7 +72,7 @@ fn memory_is_about_nine_bytes_an_entry() {
     let mut writer = IndexWriter::new(0).unwrap();
     let mut worst: f64 = 0.0;
     for number in 0..2_000_000_u64 {
-        let _ = writer.insert(spread(random.next_u64()), place(number)).unwrap();
+        insert(&mut writer, spread(random.next_u64()), place(number));
         if number > 100_000 && number % 10_000 == 0 {
             worst = worst.max(writer.index().bytes() as f64 / number as f64);
         }
@@ -88,29 +95,21 @@ fn readers_find_what_stays() {
     let mut writer = IndexWriter::new(0).unwrap();
     let hash_of = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for number in 0..20_000 {
-        let _ = writer.insert(hash_of(number), place(number)).unwrap();
+        insert(&mut writer, hash_of(number), place(number));
     }
     let index = writer.index().clone();
-    let published = parking_lot::Mutex::new(writer.directory().clone());
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (index, published, stop) = (&index, &published, &stop);
+        let (index, stop) = (&index, &stop);
         for seed in 0..2 {
             scope.spawn(move || {
                 let mut random = Generator::new(seed);
                 while !stop.load(Ordering::Relaxed) {
                     let number = random.below(20_000);
-                    loop {
-                        let directory = published.lock().clone();
-                        let probe = index.probe(&directory, hash_of(number), |found| {
-                            if found == place(number) { Check::Is(()) } else { Check::IsNot }
-                        });
-                        match probe {
-                            Probe::Found(()) => break,
-                            Probe::Absent => panic!("{number} was lost"),
-                            Probe::Reload => {}
-                        }
-                    }
+                    let probe = index.probe(hash_of(number), |found| {
+                        if found == place(number) { Check::Is(()) } else { Check::IsNot }
+                    });
+                    assert_eq!(probe, Probe::Found(()), "{number} was lost");
                 }
             });
         }
@@ -119,15 +118,13 @@ fn readers_find_what_stays() {
         for step in 0..600_000_u64 {
             if random.below(5) < 3 || others.is_empty() {
                 let number = 1_000_000 + step;
-                let doubled = writer.insert(hash_of(number), place(number)).unwrap();
-                if doubled.0 {
-                    *published.lock() = writer.directory().clone();
-                }
+                insert(&mut writer, hash_of(number), place(number));
                 others.push(number);
             } else {
                 let at = random.below(others.len() as u64) as usize;
                 let number = others.swap_remove(at);
-                assert!(writer.remove(hash_of(number), place(number)));
+                let seat = writer.seat_of(hash_of(number), place(number)).unwrap();
+                writer.remove(seat);
             }
         }
         stop.store(true, Ordering::Relaxed);

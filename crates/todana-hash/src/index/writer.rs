@@ -1,29 +1,34 @@
 //! The index's one writer.
 
 use super::arena::{Allocator, Arena, UNIT_SLOTS, UNITS_MAX};
-use super::{Directory, Entry, Index, Place, TAG_BITS, Word};
+use super::{
+    Check, DEPTH_MAX, Directory, Entry, Index, LINE_LEN, Place, Search, Seen, TAG_BITS, Word,
+};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 
 /// Changes the index. There is one; readers go on meanwhile.
 #[derive(Debug)]
 pub(crate) struct IndexWriter {
     index: Arc<Index>,
-    directory: Arc<Directory>,
     allocator: Allocator,
     /// Entries of the table that begins at a unit.
     lens: Vec<u16>,
     len: u64,
-    /// Entries of a table that is being copied.
-    scratch: Vec<Entry>,
 }
 
-/// Whether the directory was replaced and has to be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub(crate) struct Doubled(pub(crate) bool);
+/// Where a search by the writer ended. Good until the index is changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    word: Word,
+    hash: u64,
+    /// Slot of the table; none when the table is full.
+    at: Option<usize>,
+}
 
+/// Lines of the largest table.
+const LINES_MAX: usize = UNITS_MAX as usize * UNIT_SLOTS / LINE_LEN;
 /// Entries above which a table is enlarged: seven eighths.
 const fn is_full(len: usize, slots: usize) -> bool {
     len * 8 >= slots * 7
@@ -37,32 +42,16 @@ impl IndexWriter {
             0x0400_0000..0x0004_0000_0000 => 40,
             _ => 48,
         };
-        let index = Arc::new(Index { bits, arena: Arena::new() });
-        let mut writer = IndexWriter {
-            index,
-            directory: Arc::new(Directory { depth: 0, words: Box::new([]) }),
-            allocator: Allocator::new(),
-            lens: Vec::new(),
-            len: 0,
-            scratch: Vec::new(),
-        };
-        let depth = bits - TAG_BITS;
-        let mut words = Vec::with_capacity(1 << depth);
-        for _ in 0..1_u64 << depth {
-            let unit = writer.allocator.take(&writer.index.arena, 1)?;
-            writer.set_len(unit, 0);
-            words.push(AtomicU64::new(Word::new(unit, 1, depth, 0).0));
-        }
-        writer.directory = Arc::new(Directory { depth, words: words.into() });
+        let directory = Directory::new(bits - TAG_BITS);
+        let index = Arc::new(Index { bits, directory, arena: Arena::new() });
+        let mut writer =
+            IndexWriter { index, allocator: Allocator::new(), lens: Vec::new(), len: 0 };
+        writer.clear()?;
         Ok(writer)
     }
 
     pub(crate) fn index(&self) -> &Arc<Index> {
         &self.index
-    }
-
-    pub(crate) fn directory(&self) -> &Arc<Directory> {
-        &self.directory
     }
 
     /// Entries.
@@ -83,225 +72,236 @@ impl IndexWriter {
     }
 
     fn word(&self, hash: u64) -> Word {
-        Word(self.directory.word_of(hash).load(Ordering::Relaxed))
+        Word(self.index.directory.word_of(hash).load(Ordering::Relaxed))
     }
 
     /// Stores a word in every place of its table in the directory.
     fn store_word(&self, hash: u64, word: Word) {
-        let directory = &self.directory;
-        let copies = 1_usize << (directory.depth - word.depth());
+        let depth = self.depth();
+        let copies = 1_usize << (depth - word.depth());
         let first = (hash >> (64 - word.depth())) as usize * copies;
-        for place in directory.words.iter().skip(first).take(copies) {
+        for place in self.index.directory.level(depth).iter().skip(first).take(copies) {
             place.store(word.0, Ordering::Release);
         }
     }
 
-    /// Where the entry of a hash at a place stands in its table.
-    fn position(&self, word: Word, hash: u64, place: Place) -> Option<usize> {
-        let slots = self.index.table(word);
-        let depth = word.depth();
-        let rest = self.index.rest(self.index.q(hash), depth);
-        let home = self.index.home(rest, depth, slots.len());
-        for (at, slot) in slots.iter().enumerate().skip(home) {
-            let entry = Entry(slot.load(Ordering::Relaxed));
-            if entry.0 == 0 || self.index.rest(entry.tag(), depth) > rest {
-                return None;
-            }
-            if entry.place() == place && self.index.rest(entry.tag(), depth) == rest {
-                return Some(at);
-            }
-        }
-        None
+    fn depth(&self) -> u32 {
+        self.index.directory.depth.load(Ordering::Relaxed)
     }
 
-    /// Whether the entry of a hash is at this place.
-    pub(crate) fn contains(&self, hash: u64, place: Place) -> bool {
-        self.position(self.word(hash), hash, place).is_some()
-    }
-
-    /// Points an entry elsewhere; tells whether it was there.
-    pub(crate) fn replace(&mut self, hash: u64, old: Place, new: Place) -> bool {
+    /// Looks for the entry of a hash that passes the check, and where it stands or would stand.
+    #[inline]
+    pub(crate) fn seek<T>(
+        &self,
+        hash: u64,
+        check: impl FnMut(Place) -> Check<T>,
+    ) -> (Seat, Option<T>) {
         let word = self.word(hash);
-        let Some(at) = self.position(word, hash, old) else { return false };
-        if let Some(slot) = self.index.table(word).get(at) {
-            slot.store(Entry::new(self.index.q(hash), new).0, Ordering::Release);
+        match self.index.search(word, hash, check) {
+            Search::Found(at, found) => (Seat { word, hash, at: Some(at) }, Some(found)),
+            Search::Absent(at) => (Seat { word, hash, at }, None),
+            // The writer's own tables are never out of date.
+            Search::Reload => (Seat { word, hash, at: None }, None),
         }
-        true
     }
 
-    /// Adds an entry.
+    /// The seat of the entry of a hash at a place.
+    #[inline]
+    pub(crate) fn seat_of(&self, hash: u64, place: Place) -> Option<Seat> {
+        let here = |at| if at == place { Check::Is(()) } else { Check::IsNot };
+        let (seat, found) = self.seek(hash, here);
+        found.map(|()| seat)
+    }
+
+    /// Points the entry of a seat elsewhere.
+    #[inline]
+    pub(crate) fn set(&self, seat: Seat, place: Place) {
+        let slots = self.index.arena.slots(seat.word.unit(), seat.word.units());
+        if let Some(slot) = seat.at.and_then(|at| slots.get(at)) {
+            slot.store(Entry::new(self.index.q(seat.hash), place).0, Ordering::Release);
+        }
+    }
+
+    /// Adds an entry where a search for it ended, in a larger table if need be.
     ///
     /// # Errors
     /// When there is no memory; nothing has changed then.
-    pub(crate) fn insert(&mut self, hash: u64, place: Place) -> io::Result<Doubled> {
-        let mut doubled = false;
-        loop {
-            let word = self.word(hash);
-            let len = self.table_len(word);
-            let slots = self.index.table(word);
-            if !is_full(len + 1, slots.len()) && self.insert_into(word, hash, place) {
-                self.set_len(word.unit(), len + 1);
-                self.len += 1;
-                return Ok(Doubled(doubled));
-            }
-            doubled |= self.enlarge(hash)?;
+    #[inline]
+    pub(crate) fn insert(&mut self, seat: Seat, place: Place) -> io::Result<()> {
+        let slots = seat.word.units() as usize * UNIT_SLOTS;
+        let len = self.table_len(seat.word) + 1;
+        if seat.at.is_none() || is_full(len, slots) {
+            return self.insert_enlarged(seat.hash, place);
         }
+        self.set(seat, place);
+        self.set_len(seat.word.unit(), len);
+        self.len += 1;
+        Ok(())
     }
 
-    /// Makes room for the entry and stores it; `false` when it would push another off the table's end.
-    fn insert_into(&self, word: Word, hash: u64, place: Place) -> bool {
-        let slots = self.index.table(word);
-        let depth = word.depth();
-        let q = self.index.q(hash);
-        let rest = self.index.rest(q, depth);
-        let home = self.index.home(rest, depth, slots.len());
-        let load = |slot: &AtomicU64| Entry(slot.load(Ordering::Relaxed));
-        let Some(tail) = slots.get(home..) else { return false };
-        let Some(before) = tail.iter().position(|slot| {
-            let entry = load(slot);
-            entry.0 == 0 || self.index.rest(entry.tag(), depth) > rest
-        }) else {
-            return false;
-        };
-        let Some(tail) = tail.get(before..) else { return false };
-        let Some(gap) = tail.iter().position(|slot| load(slot).0 == 0) else { return false };
-        // From the end, each before the one that takes its place: readers meet all of them.
-        for pair in (0..gap).rev() {
-            if let (Some(from), Some(to)) = (tail.get(pair), tail.get(pair + 1)) {
-                to.store(from.load(Ordering::Relaxed), Ordering::Release);
-            }
-        }
-        if let Some(slot) = tail.first() {
-            slot.store(Entry::new(q, place).0, Ordering::Release);
-        }
-        true
+    #[cold]
+    fn insert_enlarged(&mut self, hash: u64, place: Place) -> io::Result<()> {
+        self.enlarge(hash)?;
+        let (seat, _) = self.seek::<()>(hash, |_| Check::IsNot);
+        self.insert(seat, place)
     }
 
-    /// Removes an entry; tells whether it was there.
-    pub(crate) fn remove(&mut self, hash: u64, place: Place) -> bool {
-        let word = self.word(hash);
-        let Some(at) = self.position(word, hash, place) else { return false };
-        let changing = word.next();
-        self.store_word(hash, changing);
-        fence(Ordering::Release);
-        let slots = self.index.table(word);
-        let depth = word.depth();
+    /// Removes the entry of a seat.
+    #[inline]
+    pub(crate) fn remove(&mut self, seat: Seat) {
+        let Seat { word, at: Some(at), .. } = seat else { return };
+        let slots = self.index.arena.slots(word.unit(), word.units());
+        let Some(slot) = slots.get(at) else { return };
+        let line = self.index.lines(word).get(at / LINE_LEN);
+        if line.is_some_and(|line| Seen::of(line, 0).empty != 0) {
+            // Nothing ever overflowed from here and is still there.
+            slot.store(0, Ordering::Release);
+        } else {
+            self.take_back(seat, at);
+        }
+        self.set_len(word.unit(), self.table_len(word).saturating_sub(1));
+        self.len -= 1;
+    }
+
+    /// Empties a slot of a full line; entries that overflowed from it, or past it, move up.
+    #[cold]
+    fn take_back(&self, seat: Seat, at: usize) {
+        let Seat { mut word, hash, .. } = seat;
+        let (slots, lines) =
+            (self.index.arena.slots(word.unit(), word.units()), self.index.lines(word));
+        let way = |from: usize, to: usize| (to + lines.len() - from) % lines.len();
         let mut hole = at;
-        for (next, slot) in slots.iter().enumerate().skip(at + 1) {
-            let entry = Entry(slot.load(Ordering::Relaxed));
-            let rest = self.index.rest(entry.tag(), depth);
-            if entry.0 == 0 || self.index.home(rest, depth, slots.len()) == next {
+        for step in 1..lines.len() {
+            let here = (at / LINE_LEN + step) % lines.len();
+            let Some(line) = lines.get(here) else { break };
+            let was_full = Seen::of(line, 0).empty == 0;
+            for (column, slot) in line.iter().enumerate() {
+                let entry = Entry(slot.load(Ordering::Relaxed));
+                let home = self.index.home(entry.tag(), word.depth(), lines.len());
+                if entry.0 != 0 && way(home, here) >= way(hole / LINE_LEN, here) {
+                    if !word.is_changing() {
+                        word = word.next();
+                        self.store_word(hash, word);
+                        fence(Ordering::Release);
+                    }
+                    if let Some(target) = slots.get(hole) {
+                        target.store(entry.0, Ordering::Release);
+                    }
+                    hole = here * LINE_LEN + column;
+                    break;
+                }
+            }
+            if !was_full {
                 break;
             }
-            if let Some(target) = slots.get(hole) {
-                target.store(entry.0, Ordering::Release);
-            }
-            hole = next;
         }
         if let Some(last) = slots.get(hole) {
             last.store(0, Ordering::Release);
         }
-        self.store_word(hash, changing.next());
-        self.set_len(word.unit(), self.table_len(word).saturating_sub(1));
-        self.len -= 1;
-        true
-    }
-
-    /// Copies the table of a hash into a larger one or two. Tells whether the directory was doubled.
-    fn enlarge(&mut self, hash: u64) -> io::Result<bool> {
-        let word = self.word(hash);
-        let mut entries = std::mem::take(&mut self.scratch);
-        entries.clear();
-        let slots = self.index.table(word);
-        entries.extend(slots.iter().map(|slot| Entry(slot.load(Ordering::Relaxed))));
-        entries.retain(|entry| entry.0 != 0);
-        let units = word.units() + (word.units() / 8).max(1);
-        let result = if units <= UNITS_MAX {
-            self.copy_into(&entries, units, word.depth(), word.sequence() + 2).map(|new| {
-                self.store_word(hash, new);
-                false
-            })
-        } else {
-            self.split(hash, word, &entries)
-        };
-        self.scratch = entries;
-        if result.is_ok() {
-            self.allocator.put(word.unit(), word.units());
+        if word.is_changing() {
+            self.store_word(hash, word.next());
         }
-        result
     }
 
-    fn split(&mut self, hash: u64, word: Word, entries: &[Entry]) -> io::Result<bool> {
+    /// Copies the table of a hash into a larger one or two.
+    fn enlarge(&mut self, hash: u64) -> io::Result<()> {
+        let word = self.word(hash);
+        let units = word.units() + (word.units() / 8).max(1);
+        if units <= UNITS_MAX {
+            let new = self.copy(word, units, word.depth(), 0)?;
+            self.store_word(hash, new);
+        } else {
+            self.split(hash, word)?;
+        }
+        self.allocator.put(word.unit(), word.units());
+        Ok(())
+    }
+
+    fn split(&mut self, hash: u64, word: Word) -> io::Result<()> {
         let depth = word.depth() + 1;
+        if depth > DEPTH_MAX {
+            // Thousands of equal hashes: nobody meets them who does not know the seed.
+            return Err(io::Error::other("too many keys with the same hash"));
+        }
         let half = 1_u64 << (self.index.bits - depth);
-        let middle =
-            entries.partition_point(|entry| self.index.rest(entry.tag(), word.depth()) < half);
-        let (low, high) = entries.split_at(middle);
-        let sequence = word.sequence() + 2;
-        let low = self.copy_into(low, units_for(low.len()), depth, sequence)?;
-        let high = match self.copy_into(high, units_for(high.len()), depth, sequence) {
+        let is_high = |entry: &Entry| entry.tag() & half != 0;
+        let high_len = self.index.entries(word).filter(is_high).count();
+        let low_len = self.table_len(word).saturating_sub(high_len);
+        let low = self.copy(word, units_for(low_len), depth, 0)?;
+        let high = match self.copy(word, units_for(high_len), depth, half) {
             Ok(high) => high,
             Err(error) => {
                 self.allocator.put(low.unit(), low.units());
                 return Err(error);
             }
         };
-        let doubled = depth > self.directory.depth;
-        let old = doubled.then(|| self.double());
+        let old = self.depth();
+        if depth > old {
+            self.double();
+        }
         let bit = 1_u64 << (64 - depth);
         self.store_word(hash & !bit, low);
         self.store_word(hash | bit, high);
-        // Whoever still has the old directory shall know it before anything else changes.
-        for place in old.iter().flat_map(|old| old.words.iter()) {
+        // Whoever still reads the old level shall know it before anything else changes.
+        if depth > old {
+            self.leave(old);
+        }
+        Ok(())
+    }
+
+    /// Makes the directory one bit deeper.
+    fn double(&mut self) {
+        let (directory, depth) = (&self.index.directory, self.depth());
+        let words = directory.level(depth).iter().map(|word| word.load(Ordering::Relaxed));
+        let twice = words.flat_map(|word| [word; 2]);
+        for (place, word) in directory.make_level(depth + 1).iter().zip(twice) {
+            place.store(word, Ordering::Release);
+        }
+        directory.depth.store(depth + 1, Ordering::Release);
+    }
+
+    /// Says to those who still read a level that there is another.
+    fn leave(&self, depth: u32) {
+        for place in self.index.directory.level(depth) {
             place.store(Word::RELOAD.0, Ordering::Release);
         }
-        Ok(doubled)
     }
 
-    /// Makes the directory one bit deeper; gives the old one.
-    fn double(&mut self) -> Arc<Directory> {
-        let words = self.directory.words.iter();
-        let twice = words.flat_map(|word| [word.load(Ordering::Relaxed); 2]).map(AtomicU64::new);
-        let new = Directory { depth: self.directory.depth + 1, words: twice.collect() };
-        std::mem::replace(&mut self.directory, Arc::new(new))
-    }
-
-    /// Writes entries, which are in order, into a new table of at least `units`.
-    fn copy_into(
-        &mut self,
-        entries: &[Entry],
-        units: u32,
-        depth: u32,
-        sequence: u64,
-    ) -> io::Result<Word> {
-        for units in units..=UNITS_MAX {
-            let unit = self.allocator.take(&self.index.arena, units)?;
-            if self.fill(self.index.arena.slots(unit, units), entries, depth) {
-                self.set_len(unit, entries.len());
-                return Ok(Word::new(unit, units, depth, sequence));
-            }
-            self.allocator.put(unit, units);
-        }
-        // Thousands of equal hashes: nobody meets them who does not know the seed.
-        Err(io::Error::other("too many keys with the same hash"))
-    }
-
-    fn fill(&self, slots: &[AtomicU64], entries: &[Entry], depth: u32) -> bool {
-        let mut next = 0;
-        for &entry in entries {
-            let rest = self.index.rest(entry.tag(), depth);
-            let at = next.max(self.index.home(rest, depth, slots.len()));
-            let Some(gap) = slots.get(next..=at) else { return false };
-            if let Some((last, empty)) = gap.split_last() {
-                empty.iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
-                last.store(entry.0, Ordering::Relaxed);
-            }
-            next = at + 1;
-        }
-        for slot in slots.iter().skip(next) {
+    /// Takes an empty table.
+    fn table(&mut self, units: u32, depth: u32, sequence: u64) -> io::Result<Word> {
+        let unit = self.allocator.take(&self.index.arena, units)?;
+        let word = Word::new(unit, units, depth, sequence);
+        for slot in self.index.lines(word).as_flattened() {
             slot.store(0, Ordering::Relaxed);
         }
-        true
+        self.set_len(unit, 0);
+        Ok(word)
+    }
+
+    /// Copies the entries of a table into a new one of so many units, which has room for them; of a
+    /// deeper one, those whose next bit is that of `half`.
+    fn copy(&mut self, old: Word, units: u32, depth: u32, half: u64) -> io::Result<Word> {
+        let word = self.table(units, depth, old.sequence() + 2)?;
+        let lines = self.index.lines(word);
+        let mask = if depth == old.depth() { 0 } else { 1_u64 << (self.index.bits - depth) };
+        let mut filled = [0_u8; LINES_MAX];
+        let mut len = 0;
+        for entry in self.index.entries(old) {
+            if entry.tag() & mask != half {
+                continue;
+            }
+            let mut at = self.index.home(entry.tag(), depth, lines.len());
+            while filled.get(at).is_some_and(|&filled| usize::from(filled) == LINE_LEN) {
+                at = if at + 1 == lines.len() { 0 } else { at + 1 };
+            }
+            if let (Some(line), Some(filled)) = (lines.get(at), filled.get_mut(at)) {
+                line[usize::from(*filled) % LINE_LEN].store(entry.0, Ordering::Relaxed);
+                *filled += 1;
+                len += 1;
+            }
+        }
+        self.set_len(word.unit(), len);
+        Ok(word)
     }
 
     /// Visits entries in order of `q` from `from` on: at least `count` of them, and all that share the
@@ -316,20 +316,20 @@ impl IndexWriter {
         let mut q = from;
         let mut visited = 0;
         let mut last = None;
+        let mut sorted = Vec::new();
         while q < 1 << bits {
             let word = self.word(q << (64 - bits));
             let depth = word.depth();
             let base = q >> (bits - depth) << (bits - depth);
-            for slot in self.index.table(word) {
-                let entry = Entry(slot.load(Ordering::Relaxed));
-                let its = base | self.index.rest(entry.tag(), depth);
-                if entry.0 == 0 || its < q {
-                    continue;
-                }
+            let with_q = |entry: Entry| (base | self.index.rest(entry.tag(), depth), entry.place());
+            sorted.clear();
+            sorted.extend(self.index.entries(word).map(with_q).filter(|&(its, _)| its >= q));
+            sorted.sort_unstable_by_key(|&(its, _)| its);
+            for &(its, place) in &sorted {
                 if visited >= count && last != Some(its) {
                     return Some(its);
                 }
-                visit(entry.place());
+                visit(place);
                 last = Some(its);
                 visited += 1;
             }
@@ -343,22 +343,23 @@ impl IndexWriter {
     /// # Errors
     /// When there is no memory; nothing has changed then.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
-        let depth = self.index.bits - TAG_BITS;
-        let mut at = 0_u64;
+        let (old, depth) = (self.depth(), self.index.bits - TAG_BITS);
         let mut fresh = Vec::with_capacity(1 << depth);
         for _ in 0..1_u64 << depth {
-            let word = self.copy_into(&[], 1, depth, 0)?;
-            fresh.push(AtomicU64::new(word.0));
+            fresh.push(self.table(1, depth, 0)?);
         }
-        let old = self.directory.clone();
-        self.directory = Arc::new(Directory { depth, words: fresh.into() });
-        while let Some(place) = old.words.get(usize::try_from(at).unwrap_or(usize::MAX)) {
-            let word = Word(place.load(Ordering::Relaxed));
-            at += 1 << (old.depth - word.depth());
+        let words = self.index.directory.level(old).iter();
+        let mut tables: Vec<Word> = words.map(|word| Word(word.load(Ordering::Relaxed))).collect();
+        tables.dedup_by_key(|word| word.unit());
+        for (place, word) in self.index.directory.make_level(depth).iter().zip(fresh) {
+            place.store(word.0, Ordering::Release);
+        }
+        self.index.directory.depth.store(depth, Ordering::Release);
+        if old > depth {
+            self.leave(old);
+        }
+        for word in tables {
             self.allocator.put(word.unit(), word.units());
-        }
-        for place in &old.words {
-            place.store(Word::RELOAD.0, Ordering::Release);
         }
         self.len = 0;
         Ok(())

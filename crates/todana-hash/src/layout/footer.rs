@@ -71,6 +71,17 @@ impl Tables {
         varint::encode(payload_len as u64, &mut self.frames);
     }
 
+    /// The entries so far. Their offsets mean nothing.
+    pub(crate) fn entries(&self, width: usize) -> FooterReader<'_> {
+        FooterReader {
+            entries: Reader::new(&self.entries),
+            frames: Reader::new(&[]),
+            width,
+            at: 0,
+            frame_end: usize::MAX,
+        }
+    }
+
     /// Bytes that the footer takes so far.
     #[inline]
     pub(crate) fn footer_len(&self) -> usize {

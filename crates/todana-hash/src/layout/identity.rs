@@ -5,8 +5,8 @@ use crc32c::crc32c;
 use todana_record::Reader;
 
 const MAGIC: &[u8; 8] = b"todana-h";
-/// Version of the format of a store; segments carry their own.
-pub(crate) const FORMAT: u16 = 1;
+/// Version of the format of a store that this program writes; older ones it reads.
+pub const FORMAT: u16 = 1;
 const FLAG_WITHOUT_VERSIONS: u8 = 1;
 /// Incarnations that are told apart; older ones count as the oldest of these.
 const STARTS_MAX: usize = 256;
@@ -116,6 +116,23 @@ impl Identity {
     }
 }
 
+/// Why bytes that begin as this file cannot be read by this program, if a newer one may have written them.
+pub(crate) fn of_newer_format(bytes: &[u8]) -> Option<String> {
+    let format = bytes.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<2>())?;
+    let format = u16::from_le_bytes(*format);
+    let (head, sum) = bytes.split_last_chunk::<4>()?;
+    let doubt = match crc32c(head) == u32::from_le_bytes(*sum) {
+        true => "",
+        false => ", unless the file is damaged",
+    };
+    (format > FORMAT).then(|| {
+        format!(
+            "the store has format {format} and this program knows formats up to {FORMAT}: a newer \
+             one opens it{doubt}"
+        )
+    })
+}
+
 fn u16_le(reader: &mut Reader<'_>) -> Option<u16> {
     Some(u16::from_le_bytes([reader.u8()?, reader.u8()?]))
 }
@@ -123,6 +140,19 @@ fn u16_le(reader: &mut Reader<'_>) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_newer_format_is_told_from_damage() {
+        let mut bytes = b"todana-h\x07\x00whatever it will be".to_vec();
+        let reason = of_newer_format(&bytes).unwrap();
+        assert!(reason.contains("format 7") && reason.contains("unless"), "{reason}");
+        let sum = crc32c(&bytes);
+        super::super::put_u32(&mut bytes, sum);
+        assert!(of_newer_format(&bytes).unwrap().ends_with("a newer one opens it"));
+        for bytes in [&b"todana-h\x01\x00"[..], b"todana-h\x00\x00xxxx", b"todana-h", b"x"] {
+            assert_eq!(of_newer_format(bytes), None);
+        }
+    }
 
     #[test]
     fn golden_bytes() {

@@ -80,7 +80,25 @@ pub(crate) struct Record<'r> {
     pub(crate) len: usize,
 }
 
+/// The head of a put without any optional field.
+const PLAIN_PUT: u8 = Operation::Put.code();
+
 impl Record<'_> {
+    const PLAIN: Record<'static> = Record {
+        operation: Operation::Put,
+        key: &[],
+        value: &[],
+        flags: 0,
+        expiry: Expiry::NEVER,
+        kind: Kind::BYTES,
+        stale: false,
+        won: false,
+        position: None,
+        version_back: 0,
+        number: 0,
+        len: 0,
+    };
+
     /// The sequence of its change, when it lies at `at`.
     #[inline]
     pub(crate) fn sequence(&self, at: u64) -> u64 {
@@ -117,6 +135,16 @@ fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
 /// Reads the entry at the start of `bytes`; `None` when they are none, or end inside it.
 #[inline]
 pub(crate) fn parse(bytes: &[u8]) -> Option<Record<'_>> {
+    if let &[PLAIN_PUT, key_len @ 0..0x80, value_len @ 0..0x80, ref rest @ ..] = bytes {
+        let (key_len, value_len) = (usize::from(key_len), usize::from(value_len));
+        let (key, rest) = rest.split_at_checked(key_len)?;
+        let value = rest.get(..value_len)?;
+        return Some(Record { key, value, len: 3 + key_len + value_len, ..Record::PLAIN });
+    }
+    parse_any(bytes)
+}
+
+fn parse_any(bytes: &[u8]) -> Option<Record<'_>> {
     let head = *bytes.first()?;
     let operation = Operation::of(head)?;
     let mut at = 1;

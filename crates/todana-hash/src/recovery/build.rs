@@ -2,7 +2,7 @@
 
 use super::failed;
 use super::load::Loaded;
-use crate::index::{Check, Doubled, IndexWriter, Place, Probe, spread};
+use crate::index::{Check, IndexWriter, Place, spread};
 use crate::layout::footer::{EntryKind, FooterEntry};
 use crate::layout::header::{HEADER_LEN, SegmentKind};
 use crate::layout::narrow;
@@ -26,11 +26,7 @@ pub(super) struct Build {
 impl Build {
     pub(super) fn new(records: u64, hash: IndexHash, cut: u64) -> Result<Build, Error> {
         let index = IndexWriter::new(records).map_err(failed("the index"))?;
-        let tables = Tables {
-            index: index.index().clone(),
-            directory: index.directory().clone(),
-            segments: vec![None],
-        };
+        let tables = Tables { state: 0, index: index.index().clone(), segments: vec![None] };
         let accounts = vec![Account::default()];
         Ok(Build { hash, cut, index, tables, accounts, removed: Vec::new() })
     }
@@ -46,6 +42,7 @@ impl Build {
         self.accounts.push(Account {
             id: header.id,
             live: 0,
+            removals: 0,
             len,
             data: (summary.frames_end - HEADER_LEN) as u64,
             lowest: summary.lowest,
@@ -65,6 +62,11 @@ impl Build {
                 }
             };
             if !is_cut {
+                if entry.kind == EntryKind::Remove
+                    && let Some(account) = self.accounts.get_mut(usize::from(slot))
+                {
+                    account.removals += entry.len as u64;
+                }
                 let hash = match summary.width * 8 >= self.index.index().bits() as usize {
                     true => entry.hash,
                     false => self.hash_at(place)?,
@@ -91,8 +93,7 @@ impl Build {
     fn add_entry(&mut self, hash: u64, place: Place, entry: &FooterEntry) -> Result<(), Error> {
         let mut failure = None;
         let mut own = None;
-        let tables = &self.tables;
-        let probe = self.index.index().probe(&tables.directory, hash, |other| {
+        let (seat, found) = self.index.seek(hash, |other| {
             let key = match own {
                 Some(key) => key,
                 None => match self.entry(place) {
@@ -120,17 +121,14 @@ impl Build {
         if let Some(error) = failure {
             return Err(error);
         }
-        if let Probe::Found((other, sequence, len)) = probe {
+        if let Some((other, sequence, len)) = found {
             if self.sequence(place)? < sequence {
                 return Ok(());
             }
-            self.index.replace(hash, other, place);
+            self.index.set(seat, place);
             self.count(other, |live| live.saturating_sub(len as u64));
         } else {
-            let Doubled(doubled) = self.index.insert(hash, place).map_err(failed("the index"))?;
-            if doubled {
-                self.tables.directory = self.index.directory().clone();
-            }
+            self.index.insert(seat, place).map_err(failed("the index"))?;
         }
         if entry.kind == EntryKind::Remove {
             self.removed.push((hash, place));
@@ -148,7 +146,8 @@ impl Build {
     /// The index without the keys whose last change was a removal.
     pub(super) fn finish(mut self) -> Result<(IndexWriter, Tables, Vec<Account>), Error> {
         for (hash, place) in std::mem::take(&mut self.removed) {
-            if self.index.remove(hash, place) {
+            if let Some(seat) = self.index.seat_of(hash, place) {
+                self.index.remove(seat);
                 let len = self.entry(place)?.record.len as u64;
                 self.count(place, |live| live.saturating_sub(len));
             }

@@ -31,9 +31,7 @@ impl Rival for Todana {
 
     fn get_all(&self, feed: &mut Feed<'_>, tally: &mut Tally) -> Result<()> {
         while let Some(key) = feed.key() {
-            if let Some(record) = self.store.get(key)? {
-                tally.found(&record.value);
-            }
+            self.store.get_with(key, |value, _meta| tally.found(value))?;
         }
         Ok(())
     }
