@@ -1,14 +1,18 @@
 //! The commands that work on a store on disk: `todana db`.
 //!
-//! Those that only read (`get`, `list`, `stat`, `export`, `check`, and the source of `copy`) open the
-//! store as it was last made safe, beside a server that has it open; the others need it for themselves.
+//! Those that only read (`get`, `list`, `stat`, `export`, `check`, `upgrade`, and the source of `copy`)
+//! open the store as it was last made safe, beside a server that has it open; the others need it for
+//! themselves.
 //! What a command changed is safe when it has ended with 0. Exit status, messages and standard output
 //! are as for the commands that talk to a server.
 //!
 //! Modules: `records` (one or some records), `upkeep` (the store as a whole), `transfer` (export, import
-//! and copy) with the formats `tsv`, `jsonl` and `tokyo`; `place` (names and opening), `meter` (progress).
+//! and copy) with the formats `tsv`, `jsonl` and `tokyo`; `place` (names and opening), `key` (keys of the
+//! command line), `meter` (progress), `interrupt` (Ctrl-C).
 
+mod interrupt;
 mod jsonl;
+mod key;
 mod meter;
 mod place;
 mod records;
@@ -20,6 +24,19 @@ mod upkeep;
 use crate::outcome::Failure;
 use clap::Subcommand;
 use std::process::ExitCode;
+
+/// What is said of all commands.
+pub(crate) const AFTER_HELP: &str = "\
+A store is a directory: NAME.tdh, or what a server was given as --store. One process at a time may
+write to it; get, list, stat, export, copy, check and upgrade work beside that one.
+
+Examples:
+  todana db create casket.tdh
+  todana db put casket.tdh user:7 Ada
+  todana db list casket.tdh --values
+  todana db copy todana-data backup.tdh
+
+Exit status: 0 done, 1 miss, condition not met or damage, 2 error.";
 
 /// What to do with a store.
 #[derive(Debug, Subcommand)]
@@ -42,15 +59,15 @@ pub(crate) enum DbCommand {
     Import(transfer::ImportArgs),
     /// Write all records to a file
     Export(transfer::ExportArgs),
-    /// Read every record and say whether all are sound
+    /// Verify every checksum and say whether all is sound
     Check(upkeep::CheckArgs),
-    /// Bring a store back that was not closed, and say what was lost
+    /// Bring back a store that is damaged or was not closed
     Repair(upkeep::RepairArgs),
     /// Take back the space of what was replaced or removed
     Compact(upkeep::CompactArgs),
     /// Write all records to a new store
     Copy(transfer::CopyArgs),
-    /// Bring a store to the format of this version
+    /// Bring a store to the newest format
     Upgrade(upkeep::UpgradeArgs),
 }
 
@@ -79,7 +96,8 @@ impl DbCommand {
 /// The store that a command works on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StoreArg {
-    /// Store: NAME.tdh, or a directory with a store in it; options behind #, as in NAME.tdh#cas=off
+    /// Store: NAME.tdh, or another directory, as the server's --store; options behind #, as in
+    /// NAME.tdh#cas=off
     #[arg(value_name = "STORE")]
     store: String,
 }

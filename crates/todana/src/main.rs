@@ -68,6 +68,7 @@ enum Cmd {
     /// Put load on a server and measure it
     Bench(Box<bench_command::BenchArgs>),
     /// Work on a store on disk, without a server
+    #[command(after_help = db::AFTER_HELP)]
     Db {
         #[command(subcommand)]
         command: db::DbCommand,
@@ -82,8 +83,12 @@ enum Cmd {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print manual pages: all of them, or that of a command
+    Man {
+        /// Which command, as in `todana man db import`
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,7 +103,7 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     match cli.command {
         None => serve::run(&cli.serve),
         Some(Cmd::Serve(args)) => serve::run(&args),
@@ -128,22 +133,73 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "todana", &mut script);
             print(&script)
         }
-        Some(Cmd::Man) => manual(),
+        Some(Cmd::Man { command }) => manual(&command),
     }
 }
 
-/// The manual page of the program, then those of its commands.
-fn manual() -> ExitCode {
-    let mut pages = Vec::new();
+/// Ends with what is wrong with the command line; what was taken for an option that does not exist is
+/// answered with those that do.
+fn refuse(error: clap::Error) -> ! {
+    if error.kind() == clap::error::ErrorKind::UnknownArgument {
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let command = addressed(&words);
+        let name = command.get_display_name().unwrap_or(command.get_name()).replace('-', " ");
+        let known: Vec<String> = command.get_arguments().filter_map(option).collect();
+        let _ = error.print();
+        eprintln!("Options of `{name}`: {}", known.join(", "));
+        std::process::exit(2);
+    }
+    error.exit()
+}
+
+/// The command that a command line begins with.
+fn addressed(words: &[String]) -> clap::Command {
     let mut command = Cli::command();
     command.build();
-    let commands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
-    for one in std::iter::once(command).chain(commands) {
-        if clap_mangen::Man::new(one).render(&mut pages).is_err() {
-            return ExitCode::FAILURE;
+    for word in words.iter().take_while(|word| *word != "--") {
+        if let Some(found) = command.find_subcommand(word).cloned() {
+            command = found;
         }
     }
-    print(&pages)
+    command
+}
+
+/// An option as its help begins.
+fn option(arg: &clap::Arg) -> Option<String> {
+    if arg.is_positional() || arg.is_hide_set() {
+        return None;
+    }
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    Some(short.into_iter().chain(long).collect::<Vec<_>>().join("/"))
+}
+
+/// The manual page of a command; without one that of the program, then those of all its commands.
+fn manual(words: &[String]) -> ExitCode {
+    let mut command = Cli::command();
+    command.build();
+    for word in words {
+        let Some(found) = command.find_subcommand(word).cloned() else {
+            let name = command.get_display_name().unwrap_or(command.get_name()).replace('-', " ");
+            eprintln!("todana: man: `{name}` has no command `{word}`");
+            return ExitCode::from(2);
+        };
+        command = found;
+    }
+    let mut pages = Vec::new();
+    match pages_of(&command, words.is_empty(), &mut pages) {
+        Ok(()) => print(&pages),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn pages_of(command: &clap::Command, nested: bool, out: &mut Vec<u8>) -> std::io::Result<()> {
+    clap_mangen::Man::new(command.clone()).render(out)?;
+    for command in command.get_subcommands().filter(|one| nested && one.get_name() != "help") {
+        pages_of(command, nested, out)?;
+    }
+    Ok(())
 }
 
 /// Writes to standard output; a reader that went away is no failure.

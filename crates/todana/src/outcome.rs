@@ -83,6 +83,11 @@ pub(crate) fn say(line: impl Display) -> Result<(), Failure> {
     writeln!(io::stdout(), "{line}").map_err(Failure::of_output)
 }
 
+/// `1 record`, `2 records`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// Reads standard input up to its end; one byte more than `len_max` shows that there is more.
 pub(crate) fn standard_input(len_max: u64) -> Result<Vec<u8>, Failure> {
     let mut value = Vec::new();

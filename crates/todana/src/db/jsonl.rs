@@ -63,6 +63,11 @@ pub(super) fn encode(
     Ok(())
 }
 
+/// Whether a line has nothing in it.
+pub(super) fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(u8::is_ascii_whitespace)
+}
+
 /// Reads a line: key, value, metadata.
 pub(super) fn decode(line: &[u8]) -> Result<(Vec<u8>, Vec<u8>, Meta), String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| {

@@ -9,30 +9,41 @@ use todana_io::{Clock as _, SystemClock};
 /// What takes less shows nothing.
 const QUIET: Duration = Duration::from_secs(1);
 /// Steps between two looks at the clock.
-const STEPS_BLIND: u64 = 256;
+const STEPS_BLIND: u64 = 16;
 
 /// A bar on standard error that appears after a second, if that is a terminal.
 pub(super) struct Meter {
     clock: SystemClock,
     bar: ProgressBar,
     steps: u64,
-    is_quiet: bool,
+    is_waiting: bool,
 }
 
 impl Meter {
     /// A bar of `total` records.
     pub(super) fn of_records(total: u64) -> Meter {
-        Meter::new(total, "{prefix} [{bar:40}] {percent:>3}% {human_pos} of {human_len} records")
+        Meter::new(total, "[{bar:40}] {percent:>3}% {human_pos} of {human_len} records")
     }
 
     /// A bar of `total` bytes.
     pub(super) fn of_bytes(total: u64) -> Meter {
-        Meter::new(total, "{prefix} [{bar:40}] {percent:>3}% {bytes} of {total_bytes}")
+        Meter::new(total, "[{bar:40}] {percent:>3}% {bytes} of {total_bytes}")
+    }
+
+    /// A bar of work whose bytes are told as it goes on.
+    pub(super) fn of_work() -> Meter {
+        Meter::of_bytes(0)
     }
 
     /// A count of bytes without an end that is known.
     pub(super) fn of_stream() -> Meter {
-        Meter::new(0, "{prefix} {bytes} read")
+        Meter::new(0, "{bytes} read")
+    }
+
+    /// None where lines of data go to the same terminal: they show that it goes on.
+    pub(super) fn beside_data(mut self) -> Meter {
+        self.is_waiting &= !io::stdout().is_terminal();
+        self
     }
 
     fn new(total: u64, template: &str) -> Meter {
@@ -41,8 +52,8 @@ impl Meter {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        let is_quiet = io::stderr().is_terminal();
-        Meter { clock: SystemClock::new(), bar, steps: 0, is_quiet }
+        let is_waiting = io::stderr().is_terminal();
+        Meter { clock: SystemClock::new(), bar, steps: 0, is_waiting }
     }
 
     /// Says how far it is; cheap.
@@ -51,11 +62,19 @@ impl Meter {
         if !self.steps.is_multiple_of(STEPS_BLIND) {
             return;
         }
-        if self.is_quiet && u128::from(self.clock.monotonic_ns()) >= QUIET.as_nanos() {
-            self.is_quiet = false;
+        if self.is_waiting && u128::from(self.clock.monotonic_ns()) >= QUIET.as_nanos() {
+            self.is_waiting = false;
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.set_position(position);
+    }
+
+    /// As [`at`](Meter::at), of so many.
+    pub(super) fn at_of(&mut self, position: u64, total: u64) {
+        if self.bar.length() != Some(total) {
+            self.bar.set_length(total);
+        }
+        self.at(position);
     }
 }
 

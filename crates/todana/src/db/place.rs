@@ -1,15 +1,18 @@
 //! Where a store is, and how the commands open it.
 
+use super::meter::{Meter, watched};
 use crate::outcome::Failure;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use todana_io::{Disk as _, Open, SystemClock, SystemDisk};
 use todana_store::engine::Error as EngineError;
-use todana_store::{Error, FlushPolicy, Hash, HashOptions, Mode, Name, Store};
+use todana_store::{Checked, Error, FlushPolicy, Hash, HashOptions, Mode, Name, OnProgress, Store};
 
 /// The file that every store's directory has.
 const IDENTITY: &str = "store";
+/// Times that a store is opened to read.
+const LOOKS: u32 = 4;
 
 /// A store that a user has named.
 #[derive(Debug, Clone)]
@@ -26,21 +29,25 @@ pub(super) struct Bare {
 }
 
 impl Place {
-    /// Understands a name: what [`todana_store::open`] takes, or a directory that has a store in it.
+    /// Understands a name: a directory that has a store in it, or what may become one: `NAME.tdh`, or any
+    /// name without such an end, as the server takes it.
     pub(super) fn named(name: &str) -> Result<Place, Failure> {
         let (path, options) = name.split_once('#').unwrap_or((name, ""));
         let directory = Path::new(path);
-        let parsed = match directory.join(IDENTITY).is_file() {
+        let is_free = directory.extension().is_none() && !matches!(path, "" | "*");
+        let parsed = match is_free || directory.join(IDENTITY).is_file() {
             // Its options are those of a hash store, whatever the directory is called.
-            true if options.is_empty() => Ok(Name::directory(directory)),
-            true => Name::parse(&format!("any.tdh#{options}")),
-            false => Name::parse(name),
+            true => Name::directory(directory).with(options),
+            false => Name::parse(name).map_err(|error| match directory.extension() {
+                Some(end) if end != "tdh" => Error::Name(format!(
+                    "there is no store at {path}, and none can be made: NAME.tdh, or a name without \
+                     an end, is a hash store"
+                )),
+                _ => error,
+            }),
         };
         match parsed? {
-            Name::Hash { directory: found, options, map } => {
-                let directory = if path.is_empty() { found } else { directory.to_owned() };
-                Ok(Place { directory, options, map })
-            }
+            Name::Hash { directory, options, map } => Ok(Place { directory, options, map }),
             Name::Memory(_) => {
                 Err(Failure::because("a store in memory ends with its process: name one on disk"))
             }
@@ -78,34 +85,72 @@ impl Place {
         Place { options, ..self.clone() }
     }
 
+    fn disk(&self) -> SystemDisk {
+        if self.map { SystemDisk::new() } else { SystemDisk::without_mappings() }
+    }
+
     fn bare(&self, mode: Mode) -> Result<Bare, Error> {
-        let Place { directory, options, map } = self.with(mode);
-        let disk = if map { SystemDisk::new() } else { SystemDisk::without_mappings() };
-        let hash = Arc::new(Hash::open(Arc::new(disk), &directory, options)?);
+        let Place { directory, options, .. } = self.with(mode);
+        let hash = watched("opening the store", || {
+            Hash::open(Arc::new(self.disk()), &directory, options).map(Arc::new)
+        })?;
         let store = Store::over(hash.clone(), Arc::new(SystemClock::new()));
         Ok(Bare { store, hash })
+    }
+
+    /// Opens the store to read. A writer that has it open replaces files meanwhile: what fails is tried
+    /// again before it is believed.
+    fn look(&self) -> Result<Bare, Error> {
+        let mut looked = self.bare(Mode::ReadOnly);
+        for _ in 1..LOOKS {
+            if looked.is_ok() {
+                break;
+            }
+            looked = self.bare(Mode::ReadOnly);
+        }
+        looked
     }
 
     /// Opens the store as it was last made safe, beside whoever has it open.
     pub(super) fn read(&self) -> Result<Bare, Failure> {
         self.must_exist()?;
-        self.bare(Mode::ReadOnly).map_err(opening)
+        self.look().map_err(opening)
     }
 
     /// As [`read`](Place::read); within, what is damaged so that nothing can be read.
     pub(super) fn try_read(&self) -> Result<Result<Bare, String>, Failure> {
         self.must_exist()?;
-        match self.bare(Mode::ReadOnly) {
+        match self.look() {
             Ok(bare) => Ok(Ok(bare)),
             Err(Error::Engine(EngineError::Corrupt(reason))) => Ok(Err(reason)),
             Err(error) => Err(opening(error)),
         }
     }
 
-    /// Opens the store for good, without anything working in the background.
-    pub(super) fn recover(&self) -> Result<Bare, Failure> {
+    /// Verifies every checksum of the store's files.
+    pub(super) fn check(&self) -> Result<Checked, Failure> {
+        let mut meter = Meter::of_work();
+        let progress: &mut OnProgress<'_> = &mut |done, total| meter.at_of(done, total);
+        Hash::check(&SystemDisk::new(), &self.directory, progress).map_err(Failure::because)
+    }
+
+    /// The directory by a name that has neither links nor dots in it.
+    pub(super) fn whole_name(&self) -> Result<PathBuf, Failure> {
+        let shown = self.directory.display();
+        self.directory
+            .canonicalize()
+            .map_err(|error| Failure::Because(format!("there is no store at {shown}: {error}")))
+    }
+
+    /// Opens the store for good, without anything working in the background; within, what is damaged so
+    /// that it cannot be.
+    pub(super) fn try_recover(&self) -> Result<Result<Bare, String>, Failure> {
         self.must_exist()?;
-        self.bare(Mode::Existing).map_err(opening)
+        match self.bare(Mode::Existing) {
+            Ok(bare) => Ok(Ok(bare)),
+            Err(Error::Engine(EngineError::Corrupt(reason))) => Ok(Err(reason)),
+            Err(error) => Err(opening(error)),
+        }
     }
 
     /// Opens the store to change it; what is changed is safe when it was closed.
@@ -121,7 +166,8 @@ impl Place {
 
     fn open(&self, mode: Mode) -> Result<Store, Failure> {
         let Place { directory, options, map } = self.with(mode);
-        Name::Hash { directory, options, map }.open().map_err(opening)
+        let name = Name::Hash { directory, options, map };
+        watched("opening the store", || name.open()).map_err(opening)
     }
 
     /// Bytes of the store's files.

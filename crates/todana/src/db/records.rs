@@ -1,11 +1,14 @@
 //! One or some records: `get`, `put`, `delete`, `incr`, `list`.
 
+use super::key::{KeyForm, shown};
+use super::meter::Meter;
 use super::{StoreArg, tsv};
 use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say, standard_input};
 use clap::Args;
+use clap::builder::RangedI64ValueParser;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::process::ExitCode;
 use todana_engine::{Mutation, Progress, View};
 use todana_io::{Clock as _, SystemClock};
@@ -29,16 +32,19 @@ pub(crate) struct GetArgs {
     /// Key, of any bytes.
     #[arg(value_name = "KEY")]
     key: OsString,
+    #[command(flatten)]
+    form: KeyForm,
 }
 
 impl GetArgs {
     pub(super) fn run(self) -> ExitCode {
-        finish(&format!("db get {}", self.key.to_string_lossy()), self.print())
+        finish(&format!("db get {}", shown(&self.key)), self.print())
     }
 
     fn print(&self) -> Result<u8, Failure> {
+        let key = self.form.bytes(&self.key)?;
         let opened = self.store.place()?.read()?;
-        let Some(record) = opened.store.get(self.key.as_bytes())? else { return Ok(MISS) };
+        let Some(record) = opened.store.get(&key)? else { return Ok(MISS) };
         let mut out = io::stdout().lock();
         out.write_all(&record.value).and_then(|()| out.flush()).map_err(Failure::of_output)?;
         Ok(0)
@@ -48,6 +54,11 @@ impl GetArgs {
 /// The moment by the store's clock.
 fn now(store: &Store) -> Timestamp {
     store.engine().clock().advance(SystemClock::new().wall_ms())
+}
+
+/// A record that ended at once would be no record.
+fn lifetime() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
 }
 
 fn expiry_in(store: &Store, ttl_s: Option<u32>) -> Expiry {
@@ -80,11 +91,13 @@ pub(crate) struct PutArgs {
     /// Key, of any bytes.
     #[arg(value_name = "KEY")]
     key: OsString,
+    #[command(flatten)]
+    form: KeyForm,
     /// Value; standard input up to its end if it is missing.
     #[arg(value_name = "VALUE", allow_negative_numbers = true)]
     value: Option<OsString>,
-    /// Let the record expire after so many seconds; it stays without.
-    #[arg(long, value_name = "SECONDS")]
+    /// Let the record expire after so many seconds, at least 1; it stays without.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = lifetime())]
     ttl: Option<u32>,
     /// Number to be stored with the value.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -105,7 +118,7 @@ pub(crate) struct PutArgs {
 
 impl PutArgs {
     pub(super) fn run(self) -> ExitCode {
-        let what = format!("db put {}", self.key.to_string_lossy());
+        let what = format!("db put {}", shown(&self.key));
         let done = self.put().map(|refused| match refused {
             None => 0,
             Some(reason) => {
@@ -129,6 +142,7 @@ impl PutArgs {
     /// Stores the value, or says which condition does not hold.
     fn put(self) -> Result<Option<&'static str>, Failure> {
         let mode = self.mode();
+        let key = self.form.bytes(&self.key)?;
         // Before standard input is read, so that a store that is not there shows at once.
         let store = self.store.place()?.change()?;
         let value = match self.value {
@@ -137,7 +151,7 @@ impl PutArgs {
         };
         let expiry = expiry_in(&store, self.ttl);
         let mut putting = Putting { flags: self.flags, expiry, mode, ..Putting::set(&value) };
-        update(&store, self.key.as_bytes(), &mut putting)?;
+        update(&store, &key, &mut putting)?;
         let outcome = putting.outcome;
         store.close()?;
         Ok(match (outcome, mode) {
@@ -161,23 +175,27 @@ pub(crate) struct DeleteArgs {
     /// Keys, of any bytes.
     #[arg(required = true, value_name = "KEY")]
     keys: Vec<OsString>,
+    #[command(flatten)]
+    form: KeyForm,
 }
 
 impl DeleteArgs {
     pub(super) fn run(self) -> ExitCode {
         let what = match self.keys.as_slice() {
-            [key] => format!("db delete {}", key.to_string_lossy()),
+            [key] => format!("db delete {}", shown(key)),
             keys => format!("db delete {} keys", keys.len()),
         };
         finish(&what, self.delete())
     }
 
     fn delete(&self) -> Result<u8, Failure> {
+        let keys = self.keys.iter().map(|key| self.form.bytes(key));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let store = self.store.place()?.change()?;
         let mut status = 0;
-        for key in &self.keys {
-            if !store.delete(key.as_bytes())? {
-                complain(&format!("db delete {}", key.to_string_lossy()), "no such key");
+        for (key, bytes) in self.keys.iter().zip(&keys) {
+            if !store.delete(bytes)? {
+                complain(&format!("db delete {}", shown(key)), "no such key");
                 status = MISS;
             }
         }
@@ -203,20 +221,34 @@ pub(crate) struct IncrArgs {
     /// Key, of any bytes.
     #[arg(value_name = "KEY")]
     key: OsString,
-    /// How much to add; negative to subtract.
-    #[arg(value_name = "DELTA", default_value_t = 1, allow_negative_numbers = true)]
-    delta: i128,
+    #[command(flatten)]
+    form: KeyForm,
+    /// How much to add; negative to subtract [default: 1].
+    #[arg(value_name = "N", conflicts_with = "by", allow_negative_numbers = true)]
+    n: Option<i128>,
+    /// The same as an option.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    by: Option<i128>,
+    /// Subtract instead of adding.
+    #[arg(long)]
+    decr: bool,
     /// Without such a record, store this number and print it.
     #[arg(long, value_name = "N")]
     initial: Option<u64>,
     /// Let a record that --initial creates expire after so many seconds.
-    #[arg(long, value_name = "SECONDS", requires = "initial")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        requires = "initial",
+        allow_negative_numbers = true,
+        value_parser = lifetime()
+    )]
     ttl: Option<u32>,
 }
 
 impl IncrArgs {
     pub(super) fn run(self) -> ExitCode {
-        let what = format!("db incr {}", self.key.to_string_lossy());
+        let what = format!("db incr {}", shown(&self.key));
         let done = self.count().and_then(|number| match number {
             Some(number) => say(number).map(|()| 0),
             None => {
@@ -228,12 +260,15 @@ impl IncrArgs {
     }
 
     fn count(&self) -> Result<Option<u64>, Failure> {
-        let delta = u64::try_from(self.delta.unsigned_abs());
-        let delta = delta.map_err(|_| Failure::because("DELTA is a number below 2^64"))?;
+        let by = self.n.or(self.by).unwrap_or(1);
+        let down = self.decr != (by < 0);
+        let delta = u64::try_from(by.unsigned_abs());
+        let delta = delta.map_err(|_| Failure::because("N is a number below 2^64"))?;
+        let key = self.form.bytes(&self.key)?;
         let store = self.store.place()?.change()?;
-        let mut counting = Counting::by(delta, self.delta < 0);
+        let mut counting = Counting::by(delta, down);
         counting.initial = self.initial.map(|number| (number, expiry_in(&store, self.ttl)));
-        update(&store, self.key.as_bytes(), &mut counting)?;
+        update(&store, &key, &mut counting)?;
         let number = match counting.outcome {
             CountOutcome::Number { value, .. } => Some(value),
             CountOutcome::NotFound | CountOutcome::Exists => None,
@@ -247,9 +282,9 @@ impl IncrArgs {
 /// Print keys.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-One key a line, in no order, with --values a tab and the value behind it. Backslashes, tabs, ends of
-lines, control characters and bytes that are not UTF-8 are written \\\\ \\t \\n \\r and \\xNN, as by
-`todana db export --format tsv`.
+One key a line, in no order, with --values a tab and the value behind it. Backslashes, tabs, ends
+of lines, control characters and bytes that are not UTF-8 are written \\\\ \\t \\n \\r and \\xNN, as by
+`todana db export --format tsv`; --escaped takes such keys back.
 
 Examples:
   todana db list casket.tdh --prefix user: --limit 10
@@ -263,11 +298,14 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<OsString>,
     /// At most so many.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<u64>,
     /// Print values as well.
     #[arg(long)]
     values: bool,
+    /// PREFIX is written as keys are printed: \\ \t \n \r and \xNN stand for bytes.
+    #[arg(short, long)]
+    escaped: bool,
 }
 
 impl ListArgs {
@@ -277,7 +315,9 @@ impl ListArgs {
 
     fn print(&self) -> Result<u8, Failure> {
         let opened = self.store.place()?.read()?;
-        let prefix = self.prefix.as_ref().map_or(&b""[..], |prefix| prefix.as_bytes());
+        let form = KeyForm { escaped: self.escaped };
+        let prefix = self.prefix.as_ref().map(|prefix| form.bytes(prefix)).transpose()?;
+        let prefix = prefix.unwrap_or_default();
         let mut left = self.limit.unwrap_or(u64::MAX);
         let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
         let mut line = Vec::new();
@@ -293,8 +333,12 @@ impl ListArgs {
             out.write_all(&line).map_err(Failure::of_output)
         };
         let mut done = Ok(());
+        let mut meter = Meter::of_records(opened.store.len()).beside_data();
+        let mut seen = 0;
         opened.store.for_each(|view| {
-            if left > 0 && view.key.starts_with(prefix) {
+            seen += 1;
+            meter.at(seen);
+            if left > 0 && view.key.starts_with(&prefix) {
                 left -= 1;
                 done = print(view);
             }

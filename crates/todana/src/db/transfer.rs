@@ -1,10 +1,11 @@
 //! Many records: `export`, `import`, `copy`.
 
-use super::meter::Meter;
+use super::interrupt::Interrupt;
+use super::meter::{Meter, watched};
 use super::place::Place;
 use super::records::value_of;
 use super::{StoreArg, jsonl, tokyo, tsv};
-use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say};
+use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, counted, finish, say};
 use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
@@ -26,10 +27,14 @@ const FORMATS: &str = "\
 Formats:
   jsonl  A JSON object a line: {\"key\":\"user:7\",\"value\":\"Ada\",\"flags\":0,\"expiry_ms\":0}.
          Bytes that are not UTF-8 stand under key_base64 and value_base64 instead. expiry_ms is in
-         milliseconds since 1970, 0 for never; flags and expiry_ms may be left out.
+         milliseconds since 1970, 0 for never; flags and expiry_ms may be left out. Empty lines
+         are skipped.
   tsv    Key, tab, value; no flags and no expiry. Within them \\\\ \\t \\n \\r and \\xNN stand for a
          backslash, tab, line feed, carriage return and the byte with that hexadecimal number.
 Without --format the end of the file's name decides (.jsonl or .tsv), else it is jsonl.";
+
+/// Key, value, metadata.
+type Decoded = (Vec<u8>, Vec<u8>, Meta);
 
 /// How records are written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,11 +62,14 @@ impl Format {
         Ok(())
     }
 
-    fn decode(self, line: &[u8]) -> Result<(Vec<u8>, Vec<u8>, Meta), String> {
+    /// The record of a line, if it has one.
+    fn decode(self, line: &[u8]) -> Result<Option<Decoded>, String> {
         match self {
             Format::Tsv => tsv::decode(line).map(|(key, value)| (key, value, Meta::default())),
+            Format::Jsonl if jsonl::is_blank(line) => return Ok(None),
             Format::Jsonl => jsonl::decode(line),
         }
+        .map(Some)
     }
 }
 
@@ -73,9 +81,9 @@ fn named(file: Option<&PathBuf>) -> Option<&Path> {
 /// Calls `visit` for every record of a store; gives their number.
 fn visit_all(
     store: &Store,
+    mut meter: Meter,
     mut visit: impl FnMut(&View<'_>) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
-    let mut meter = Meter::of_records(store.len());
     let mut count = 0;
     let mut done = Ok(());
     let visited = store.for_each(|view| {
@@ -100,7 +108,7 @@ Examples:
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     store: StoreArg,
-    /// File, made anew; standard output if it is missing or -.
+    /// File, made anew and replaced when it is whole; standard output if it is missing or -.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Format.
@@ -113,27 +121,33 @@ impl ExportArgs {
         finish(&format!("db export {}", self.store.store), self.export().map(|()| 0))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
     fn export(&self) -> Result<(), Failure> {
         let opened = self.store.place()?.read()?;
-        match named(self.file.as_ref()) {
-            None => self.write(&opened.store, "standard output", io::stdout().lock()).map(|_| ()),
-            Some(path) => {
-                let shown = path.display().to_string();
-                let failed = Failure::of_writing(&shown);
-                let file = File::create(path).map_err(&failed)?;
-                let file = self.write(&opened.store, &shown, file)?;
-                file.sync_all().map_err(failed)
-            }
-        }
+        let store = &opened.store;
+        let meter = Meter::of_records(store.len());
+        let Some(path) = named(self.file.as_ref()) else {
+            let out = io::stdout().lock();
+            return self.write(store, meter.beside_data(), "standard output", out).map(|_| ());
+        };
+        let shown = path.display().to_string();
+        let failed = Failure::of_writing(&shown);
+        let output = OutputFile::create(path).map_err(&failed)?;
+        let file = self.write(store, meter, &shown, &output.file)?;
+        file.sync_all().and_then(|()| output.finish()).map_err(failed)
     }
 
-    fn write<W: Write>(&self, store: &Store, place: &str, out: W) -> Result<W, Failure> {
+    fn write<W: Write>(
+        &self,
+        store: &Store,
+        meter: Meter,
+        place: &str,
+        out: W,
+    ) -> Result<W, Failure> {
         let format = Format::of(self.format, named(self.file.as_ref()));
         let failed = Failure::of_writing(place);
         let mut out = BufWriter::with_capacity(BUFFER_LEN, out);
         let mut line = Vec::new();
-        visit_all(store, |view| {
+        visit_all(store, meter, |view| {
             line.clear();
             format.encode(view, &mut line)?;
             out.write_all(&line).map_err(&failed)
@@ -142,11 +156,55 @@ impl ExportArgs {
     }
 }
 
+/// A file that takes its name when it is whole: what had the name stays until then.
+struct OutputFile {
+    file: File,
+    path: PathBuf,
+    /// The name until then; `None` for a device, a pipe or a link, which are written as they are.
+    beside: Option<PathBuf>,
+}
+
+impl OutputFile {
+    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
+    fn create(path: &Path) -> io::Result<OutputFile> {
+        let is_plain = match path.symlink_metadata() {
+            Ok(found) => found.is_file(),
+            Err(_) => true,
+        };
+        let beside = is_plain.then(|| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".part");
+            PathBuf::from(name)
+        });
+        let file = File::create(beside.as_deref().unwrap_or(path))?;
+        Ok(OutputFile { file, path: path.to_owned(), beside })
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        match self.beside.take() {
+            Some(beside) => std::fs::rename(beside, &self.path),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for OutputFile {
+    #[expect(clippy::disallowed_methods, reason = "a file that the user named")]
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            // What is left of it is no export; the reason has been told.
+            let _ = std::fs::remove_file(beside);
+        }
+    }
+}
+
 /// Store the records of a file.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-Makes the store when there is none. A record replaces one with the same key. Records that the store
-cannot take, for their size, are left out and reported. Everything becomes durable at the end.
+Makes the store when there is none. A record replaces one with the same key. Records that the
+store cannot take, for their size, are left out and reported. Everything becomes durable at the
+end. A line that cannot be read ends the import, and so does Ctrl-C: what was stored before stays,
+and the message says how far it came. Importing the same file again does no harm.
 
 {FORMATS}
 
@@ -232,7 +290,8 @@ fn read_lines(
         let read = input.by_ref().take(LINE_LEN_MAX + 1).read_until(b'\n', &mut line);
         let len = read.map_err(|error| wrong(&format!("cannot read: {error}")))? as u64;
         if len == 0 {
-            return Ok(());
+            // The signal may have ended whoever wrote to us as well.
+            return loader.go_on(|| format!("{shown}:{number}"));
         }
         if len > LINE_LEN_MAX {
             return Err(wrong(&format!("a line of more than {LINE_LEN_MAX} bytes")));
@@ -240,8 +299,9 @@ fn read_lines(
         read_bytes += len;
         meter.at(read_bytes);
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let (key, value, meta) = format.decode(text).map_err(|reason| wrong(&reason))?;
-        loader.put(&key, &value, &meta, || format!("{shown}:{number}"))?;
+        if let Some((key, value, meta)) = format.decode(text).map_err(|reason| wrong(&reason))? {
+            loader.put(&key, &value, &meta, || format!("{shown}:{number}"))?;
+        }
     }
 }
 
@@ -249,6 +309,7 @@ fn read_lines(
 pub(super) struct Loader<'w> {
     store: Store,
     what: &'w str,
+    interrupt: Interrupt,
     stored: u64,
     left_out: u64,
     is_doubtful: bool,
@@ -256,7 +317,17 @@ pub(super) struct Loader<'w> {
 
 impl<'w> Loader<'w> {
     fn new(place: &Place, what: &'w str) -> Result<Loader<'w>, Failure> {
-        Ok(Loader { store: place.make()?, what, stored: 0, left_out: 0, is_doubtful: false })
+        let store = place.make()?;
+        let interrupt = Interrupt::watch();
+        Ok(Loader { store, what, interrupt, stored: 0, left_out: 0, is_doubtful: false })
+    }
+
+    /// Whether nobody has asked the command to end.
+    fn go_on(&self, origin: impl FnOnce() -> String) -> Result<(), Failure> {
+        match self.interrupt.is_wanted() {
+            true => Err(Failure::Because(format!("interrupted at {}", origin()))),
+            false => Ok(()),
+        }
     }
 
     /// Stores a record, or leaves it out where the store cannot take it.
@@ -265,8 +336,9 @@ impl<'w> Loader<'w> {
         key: &[u8],
         value: &[u8],
         meta: &Meta,
-        origin: impl FnOnce() -> String,
+        origin: impl Fn() -> String,
     ) -> Result<(), Failure> {
+        self.go_on(&origin)?;
         match self.store.put(key, value, meta) {
             Ok(_) => self.stored += 1,
             Err(Error::Engine(
@@ -294,9 +366,8 @@ impl<'w> Loader<'w> {
     /// Makes durable what was stored, whatever ended the reading.
     fn finish(self, read: Result<(), Failure>) -> Result<u8, Failure> {
         let Loader { store, stored, left_out, is_doubtful, .. } = self;
-        store.sync()?;
-        store.close()?;
-        let kept = format!("{stored} records stored");
+        watched("making it safe", || store.sync().and_then(|()| store.close()))?;
+        let kept = format!("{} stored", counted(stored, "record"));
         read.map_err(|failure| failure.after(format!("{kept} before")))?;
         match left_out {
             0 => say(kept)?,
@@ -309,8 +380,9 @@ impl<'w> Loader<'w> {
 /// Write all records to a new store.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-Flags and expiry go along; versions are new. The copy has no space to be taken back. The target must
-not exist; one that could not be completed is left for you to remove.
+Flags and expiry go along; versions are new. The copy has no space to be taken back. The target
+must not exist; one that could not be completed is left for you to remove. A server may have the
+store open: what is written meanwhile is in the copy or not, record by record.
 
 Examples:
   todana db copy casket.tdh backup.tdh
@@ -335,7 +407,7 @@ impl CopyArgs {
         let target = Place::named(&self.target)?;
         target.must_be_new()?;
         let mut loader = Loader::new(&target, what)?;
-        let copied = visit_all(&source.store, |view| {
+        let copied = visit_all(&source.store, Meter::of_records(source.store.len()), |view| {
             let origin = || String::from_utf8_lossy(view.key).into_owned();
             loader.put(view.key, value_of(view)?, &view.meta, origin)
         });

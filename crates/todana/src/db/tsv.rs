@@ -2,7 +2,7 @@
 //!
 //! `\\`, `\t`, `\n`, `\r` and `\xNN` stand for a backslash, tab, line feed, carriage return and the byte
 //! with that hexadecimal number. Written this way are control characters and bytes that are not UTF-8;
-//! everything else stands for itself.
+//! everything else stands for itself. A carriage return before the end of a line belongs to that end.
 
 /// Appends bytes in printable form.
 pub(super) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
@@ -29,7 +29,7 @@ fn hex(byte: u8, out: &mut Vec<u8>) {
 }
 
 /// Undoes [`escape`], or says what is wrong.
-fn unescape(text: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn unescape(text: &[u8]) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, after @ ..] = rest {
@@ -74,8 +74,9 @@ pub(super) fn encode(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Reads a line without its end.
+/// Reads a line without its line feed.
 pub(super) fn decode(line: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut columns = line.split(|&byte| byte == b'\t');
     match (columns.next(), columns.next(), columns.next()) {
         (Some(key), Some(value), None) => Ok((unescape(key)?, unescape(value)?)),
@@ -106,6 +107,8 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         round(&all, &all);
         round(b"", b"");
+        assert_eq!(decode(b"a\tb\r").unwrap(), (b"a".to_vec(), b"b".to_vec()));
+        assert_eq!(decode(b"a\tb\\r").unwrap(), (b"a".to_vec(), b"b\r".to_vec()));
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 use super::StoreArg;
 use super::meter::{Meter, watched};
-use super::place::Bare;
-use crate::outcome::{EXIT_STATUS, Failure, MISS, finish, say};
+use super::place::{Bare, Place};
+use crate::outcome::{EXIT_STATUS, Failure, MISS, counted, finish, say};
 use clap::Args;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use todana_store::Error;
-use todana_store::engine::Error as EngineError;
+use std::sync::Arc;
+use todana_io::{Clock as _, Disk, SystemClock, SystemDisk, exchange};
+use todana_record::Timestamp;
+use todana_store::{Checked, HASH_FORMAT, Hash, OnProgress, Repaired, Rescued};
 
 /// Make an empty store.
 #[derive(Debug, Args)]
@@ -42,9 +45,9 @@ impl CreateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
 One line each: the name, a tab, the value. On a terminal the values stand in a column. Records that
-have expired count until their space is taken back. `closed` is no while another process has the store
-open, and after one that ended without closing it; every `cut` is something that the store would lose
-when it is opened now.
+have expired count until their space is taken back. `closed` is no while another process has the
+store open, and after one that ended without closing it; every `cut` is something that was never
+finished and goes when the store is opened.
 
 Examples:
   todana db stat casket.tdh
@@ -68,6 +71,7 @@ impl StatArgs {
         let answer = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let mut lines = vec![
             ("engine", engine.name().to_owned()),
+            ("format", HASH_FORMAT.to_string()),
             ("directory", place.directory.display().to_string()),
             ("records", statistics.records.to_string()),
             ("file_bytes", place.file_bytes()?.to_string()),
@@ -91,32 +95,26 @@ impl StatArgs {
     }
 }
 
-/// Reads every record; the number of them, or the damage that was met first.
-fn read_all(opened: &Bare) -> Result<Result<u64, String>, Failure> {
-    let mut meter = Meter::of_records(opened.store.len());
-    let mut count = 0;
-    let read = opened.store.for_each(|_| {
-        count += 1;
-        meter.at(count);
-        true
-    });
-    match read {
-        Ok(()) => Ok(Ok(count)),
-        Err(Error::Engine(EngineError::Corrupt(reason))) => Ok(Err(reason)),
-        Err(error) => Err(error.into()),
-    }
+/// The number of records that a store has when it is read as it is; or why it cannot be.
+fn readable(place: &Place) -> Result<Result<u64, String>, Failure> {
+    Ok(place.try_read()?.map(|opened| opened.store.len()))
 }
 
-/// Read every record and say whether all are sound.
+/// Verify every checksum and say whether all is sound.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-Changes nothing. The checksums of everything that is read are held against the bytes; the verdict goes
-to standard output. A store that another process is writing to may seem unfinished at its end.
+Changes nothing; the store may be in use. Reads every file of the store, compares every checksum
+with its bytes and the tables at the ends of files with the records before them, and prints what
+is wrong with its file and place, then the verdict.
+
+A store that is open, or was not closed, may end in bytes that were never finished. They are
+named, and are no damage: opening the store cuts them away, and nothing that was acknowledged as
+durable is among them.
 
 Examples:
-  todana db check casket.tdh
+  todana db check casket.tdh && todana db copy casket.tdh backup.tdh
 
-Exit status: 0 sound, 1 damaged or unfinished, 2 error."))]
+Exit status: 0 sound, 1 damaged, 2 error."))]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     store: StoreArg,
@@ -129,40 +127,48 @@ impl CheckArgs {
 
     fn check(&self) -> Result<u8, Failure> {
         let name = &self.store.store;
-        let damaged = |reason: &str| say(format!("{name}: damaged: {reason}")).map(|()| MISS);
-        let opened = match self.store.place()?.try_read()? {
-            Ok(opened) => opened,
-            Err(reason) => return damaged(&reason),
-        };
-        let count = match read_all(&opened)? {
-            Ok(count) => count,
-            Err(reason) => return damaged(&reason),
-        };
-        let cut = &opened.hash.report().cut;
-        if cut.is_empty() {
-            say(format!("{name}: sound: {}", records(count)))?;
-            return Ok(0);
+        let place = self.store.place()?;
+        let checked = place.check()?;
+        for finding in &checked.findings {
+            let kind = if finding.is_damage { "damaged" } else { "unfinished" };
+            say(format!("{name}: {kind}: {finding}"))?;
         }
-        for cut in cut {
-            say(format!("{name}: unfinished: {cut}"))?;
+        if checked.is_damaged() {
+            let places = checked.findings.iter().filter(|finding| finding.is_damage).count();
+            let places = counted(places as u64, "place");
+            say(format!("{name}: damaged in {places}; `todana db repair` saves what is intact"))?;
+            return Ok(MISS);
         }
-        let sound = records(count);
-        say(format!(
-            "{name}: unfinished: {sound} are sound, `todana db repair` cuts off the rest"
-        ))?;
-        Ok(MISS)
+        match readable(&place)? {
+            Ok(records) => {
+                let closed = if checked.is_closed { "" } else { ", not closed" };
+                let (records, files) = (counted(records, "record"), counted(checked.files, "file"));
+                let bytes = checked.bytes;
+                say(format!(
+                    "{name}: sound{closed}: {records}; {bytes} bytes in {files} verified"
+                ))?;
+                Ok(0)
+            }
+            Err(reason) => {
+                say(format!("{name}: damaged: {reason}"))?;
+                Ok(MISS)
+            }
+        }
     }
 }
 
-fn records(count: u64) -> String {
-    if count == 1 { "1 record".to_owned() } else { format!("{count} records") }
-}
-
-/// Bring a store back that was not closed, and say what was lost.
+/// Bring back a store that is damaged or was not closed.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-Opening a store recovers it, by a server too: this does nothing else, prints what had to be cut off
-and reads every record. Nothing that was acknowledged as durable is cut off unless the disk lost it.
+Checks the store first, as `todana db check` does. Nothing may have it open.
+
+Not damaged: opens and closes it. That is all that a store needs after a crash; a server that
+starts does it as well. What has to be cut away is kept in the store's directory, as
+FILE.PLACE.cut or FILE.cut.
+
+Damaged: makes a new store of whatever is intact, with flags, expiry and versions, and gives it
+the store's name. The damaged one stays beside it as it was, as NAME.damaged-1 (or -2, ...). A
+key whose last change is lost has the value from before it, or none. There must be space for both.
 
 Examples:
   todana db repair casket.tdh
@@ -179,35 +185,119 @@ impl RepairArgs {
     }
 
     fn repair(&self) -> Result<u8, Failure> {
+        let place = self.store.place()?;
+        let names = Names::of(&place)?;
+        let was_there = names.repaired.exists();
+        let repaired = {
+            let mut meter = Meter::of_work();
+            let disk: Arc<dyn Disk> = Arc::new(SystemDisk::new());
+            let now = Timestamp::from_ms(SystemClock::new().wall_ms());
+            let progress: &mut OnProgress<'_> = &mut |done, total| meter.at_of(done, total);
+            Hash::repair(&disk, &names.store, &names.repaired, now, progress)
+        };
+        let repaired = repaired.map_err(|error| match !was_there && names.repaired.exists() {
+            true => Failure::because(error)
+                .after(format!("remove {}, which is not whole", names.repaired.display())),
+            false => Failure::because(error),
+        });
+        match repaired? {
+            Repaired::Kept(_, kept) => self.recover(&place, &kept),
+            Repaired::Rescued(checked, rescued) => self.replace(&names, &checked, rescued),
+        }
+    }
+
+    /// Opens a store that is not damaged, and closes it.
+    fn recover(&self, place: &Place, kept: &[String]) -> Result<u8, Failure> {
         let name = &self.store.store;
-        let opened = self.store.place()?.recover()?;
-        let report = opened.hash.report().clone();
+        let Bare { store, hash } = match place.try_recover()? {
+            Ok(opened) => opened,
+            Err(reason) => {
+                say(format!("{name}: damaged: {reason}"))?;
+                return Ok(MISS);
+            }
+        };
+        let report = hash.report().clone();
         for cut in &report.cut {
             say(format!("{name}: cut: {cut}"))?;
         }
-        let read = read_all(&opened)?;
-        let Bare { store, hash } = opened;
-        store.close()?;
-        drop(hash);
-        match read {
-            Ok(count) => {
-                let done = if report.clean { "nothing to repair" } else { "repaired" };
-                say(format!("{name}: {done}: {}", records(count)))?;
-                Ok(0)
-            }
-            Err(reason) => {
-                say(format!("{name}: damaged: {reason}"))?;
-                Ok(MISS)
-            }
+        for file in kept {
+            say(format!("{name}: kept: {}", place.directory.join(file).display()))?;
         }
+        let records = counted(store.len(), "record");
+        store.close()?;
+        let done = if report.clean { "nothing to repair" } else { "recovered" };
+        say(format!("{name}: {done}: {records}"))?;
+        Ok(0)
+    }
+
+    /// Gives the new store the name of the damaged one.
+    fn replace(&self, names: &Names, checked: &Checked, rescued: Rescued) -> Result<u8, Failure> {
+        let name = &self.store.store;
+        for finding in &checked.findings {
+            say(format!("{name}: lost: {finding}"))?;
+        }
+        let damaged = names.swap().map_err(|error| {
+            let (repaired, store) = (names.repaired.display(), names.store.display());
+            Failure::Because(format!(
+                "cannot give {repaired} the name {store}: {error}; it is whole: move it there yourself"
+            ))
+        })?;
+        drop(rescued.lock);
+        let records = counted(rescued.records, "record");
+        say(format!("{name}: repaired: {records}; the damaged store is {}", damaged.display()))?;
+        Ok(0)
+    }
+}
+
+/// The names that a repair uses.
+struct Names {
+    store: PathBuf,
+    repaired: PathBuf,
+    /// Where all of them are.
+    parent: PathBuf,
+}
+
+impl Names {
+    fn of(place: &Place) -> Result<Names, Failure> {
+        let store = place.whole_name()?;
+        let Some(parent) = store.parent().map(Path::to_owned) else {
+            return Err(Failure::because("the root of all directories is no store"));
+        };
+        Ok(Names { repaired: Names::beside(&store, ".repaired"), store, parent })
+    }
+
+    fn beside(store: &Path, end: &str) -> PathBuf {
+        let mut name = store.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    }
+
+    /// Gives the new store the old one's name; gives the name that the old one has now.
+    fn swap(&self) -> io::Result<PathBuf> {
+        let disk = SystemDisk::new();
+        let free = (1_u32..).map(|n| Names::beside(&self.store, &format!(".damaged-{n}")));
+        let Some(damaged) = free.into_iter().find(|path| !path.exists()) else {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        };
+        match exchange(&self.store, &self.repaired) {
+            // The name leads to a store at all times.
+            Ok(()) => disk.rename(&self.repaired, &damaged)?,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                disk.rename(&self.store, &damaged)?;
+                disk.rename(&self.repaired, &self.store)?;
+            }
+            Err(error) => return Err(error),
+        }
+        disk.sync_dir(&self.parent)?;
+        Ok(damaged)
     }
 }
 
 /// Take back the space of what was replaced or removed.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-Stores do this by themselves while they are open; this does all of it now, and prints the bytes of the
-store's files before and after.
+Stores do this by themselves while they are open; this does all of it now, and prints the bytes of
+the store's files before and after.
 
 Examples:
   todana db compact casket.tdh
@@ -231,17 +321,18 @@ impl CompactArgs {
         let before = place.file_bytes()?;
         let store = place.change()?;
         watched("compacting", || store.compact())?;
-        store.close()?;
+        watched("closing the store", || store.close())?;
         let after = place.file_bytes()?;
         say(format!("{}: {before} bytes before, {after} bytes after", self.store.store))?;
         Ok(0)
     }
 }
 
-/// Bring a store to the format of this version.
+/// Bring a store to the newest format that this version knows.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-There is one format so far.
+There is one format so far, {HASH_FORMAT}: a store that opens has it, and nothing is changed. A store that a
+newer version has made is refused, here as by every other command.
 
 Examples:
   todana db upgrade casket.tdh
@@ -258,9 +349,10 @@ impl UpgradeArgs {
     }
 
     fn upgrade(&self) -> Result<u8, Failure> {
-        // A store of another version does not open.
+        // A store of any other format does not open.
         self.store.place()?.read()?;
-        say(format!("{}: the format is current, nothing to do", self.store.store))?;
+        let name = &self.store.store;
+        say(format!("{name}: format {HASH_FORMAT}, the newest there is: nothing to do"))?;
         Ok(0)
     }
 }

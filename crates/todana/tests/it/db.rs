@@ -3,9 +3,10 @@
 use super::todana;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-fn db(store: &Path, command: &str, rest: &[&str], input: &[u8]) -> Output {
+pub(crate) fn db(store: &Path, command: &str, rest: &[&str], input: &[u8]) -> Output {
     let mut child = todana()
         .args(["db", command])
         .arg(store)
@@ -20,12 +21,17 @@ fn db(store: &Path, command: &str, rest: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What went to standard error.
+pub(crate) fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -100,4 +106,184 @@ fn tokyo_cabinets_files_are_imported() {
         assert!(text(&db(&store, "list", &[], b"")).lines().count() > 0);
     }
     assert!(files > 0);
+}
+
+#[test]
+fn flags_and_expiry_go_through_export_import_and_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let store = path("a.tdh");
+    assert_eq!(code(&db(&store, "create", &[], b"")), 0);
+    assert_eq!(code(&db(&store, "put", &["ends", "x", "--ttl", "3600", "--flags", "9"], b"")), 0);
+    assert_eq!(code(&db(&store, "put", &["stays", "x"], b"")), 0);
+    let exported = text(&db(&store, "export", &[], b""));
+    let line = exported.lines().find(|line| line.contains("ends")).unwrap();
+    let expiry: u64 = line.split("\"expiry_ms\":").nth(1).unwrap()[..13].parse().unwrap();
+    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let left_ms = expiry - u64::try_from(now_ms.as_millis()).unwrap();
+    assert!((3_500_000..=3_600_000).contains(&left_ms) && line.contains("\"flags\":9"), "{line}");
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let (other, copy) = (path("b.tdh"), path("c.tdh"));
+    assert_eq!(code(&db(&other, "import", &[], exported.as_bytes())), 0);
+    assert_eq!(code(&db(&other, "copy", &[&copy.display().to_string()], b"")), 0);
+    assert_eq!(sorted(&text(&db(&copy, "export", &[], b""))), sorted(&exported));
+    // One that had ended before it came is not there.
+    let past = b"{\"key\":\"gone\",\"value\":\"\",\"expiry_ms\":1000}";
+    assert_eq!(code(&db(&copy, "import", &[], past)), 0);
+    assert_eq!(code(&db(&copy, "get", &["gone"], b"")), 1);
+    for wrong in ["0", "-1", "x"] {
+        let output = db(&store, "put", &["k", "v", "--ttl", wrong], b"");
+        assert!(code(&output) == 2 && errors(&output).contains("--ttl"), "{}", errors(&output));
+    }
+}
+
+#[test]
+fn keys_of_any_bytes_are_listed_and_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("a.tdh");
+    let line = b"{\"key_base64\":\"AAoJXP9h\",\"value\":\"v\"}\n\r\n\n";
+    assert_eq!(code(&db(&store, "import", &["-"], line)), 0, "empty lines are no records");
+    let key = "\\x00\\n\\t\\\\\\xffa";
+    assert_eq!(text(&db(&store, "list", &[], b"")).trim(), key);
+    assert_eq!(text(&db(&store, "list", &["-e", "--prefix", "\\x00\\n"], b"")).trim(), key);
+    assert_eq!(text(&db(&store, "get", &["-e", key], b"")), "v");
+    assert_eq!(code(&db(&store, "get", &[key], b"")), 1, "as it stands it is another key");
+    assert_eq!(code(&db(&store, "delete", &["--escaped", key], b"")), 0);
+    assert_eq!(code(&db(&store, "get", &["-e", "\\q"], b"")), 2);
+}
+
+#[test]
+fn exit_codes_and_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("a.tdh");
+    let missing = folder.path().join("missing");
+    for command in ["stat", "list", "export", "check", "repair", "compact", "upgrade"] {
+        let output = db(&missing, command, &[], b"");
+        let said = errors(&output);
+        assert!(code(&output) == 2 && said.contains("there is no store at"), "{command}: {said}");
+    }
+    assert!(!missing.exists(), "a command that needs a store has made one");
+    assert_eq!(code(&db(&store, "create", &[], b"")), 0);
+    for (command, rest, expected, said) in [
+        ("get", &["k"][..], 1, ""),
+        ("delete", &["k"], 1, "no such key"),
+        ("incr", &["k"], 1, "--initial"),
+        ("put", &["k", "v", "--replace"], 1, "no such key"),
+        ("put", &["k", "v"], 0, ""),
+        ("put", &["k", "v", "--add"], 1, "the key exists"),
+        ("incr", &["k"], 2, "decimal number"),
+        ("incr", &["n", "--initial", "5"], 0, ""),
+        ("incr", &["n", "--by", "7", "--decr"], 0, ""),
+        ("list", &["--limit", "-1"], 2, "--limit"),
+        ("export", &["/nonexistent/file"], 2, "cannot write to /nonexistent/file"),
+        ("import", &["/nonexistent/file"], 2, "cannot read /nonexistent/file"),
+        ("import", &["--from-tokyo", "/nonexistent.tch"], 2, "cannot read"),
+        ("copy", &["*"], 2, "name one on disk"),
+        ("create", &[], 2, "is a store already"),
+        ("stat", &["--nonsense"], 2, "Options of `todana db stat`: -h/--help"),
+        ("import", &["--nonsense"], 2, "`todana db import`: --format, --from-tokyo, -h/--help"),
+    ] {
+        let output = db(&store, command, rest, b"");
+        let text = errors(&output);
+        assert!(code(&output) == expected && text.contains(said), "{command} {rest:?}: {text}");
+        assert_eq!(text.is_empty(), said.is_empty(), "{command} {rest:?}: {text}");
+    }
+    let options = format!("{}#bnum=7", store.display());
+    let said = errors(&db(Path::new(&options), "get", &["k"], b""));
+    assert!(said.contains("unknown store option `bnum`; there are flush="), "{said}");
+    let said = errors(&db(&folder.path().join("a.tch"), "create", &[], b""));
+    assert!(said.contains("NAME.tdh"), "{said}");
+}
+
+#[test]
+fn a_line_that_cannot_be_read_is_named_and_what_was_before_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    for (format, lines, expected) in [
+        ("jsonl", "{\"key\":\"a\",\"value\":\"1\"}\n\nnonsense\n", ":3: expected ident"),
+        ("tsv", "a\t1\r\nb\n", ":2: there is no tab"),
+        ("tsv", "a\t1\nb\t2\t3\n", ":2: there is more than one tab"),
+    ] {
+        let store = folder.path().join("a.tdh");
+        let output = db(&store, "import", &["--format", format], lines.as_bytes());
+        let said = errors(&output);
+        assert!(code(&output) == 2 && said.contains(expected), "{said}");
+        assert!(said.contains("(1 record stored before)"), "{said}");
+        assert_eq!(text(&db(&store, "get", &["a"], b"")), "1");
+        std::fs::remove_dir_all(store).unwrap();
+    }
+}
+
+#[test]
+fn a_file_is_replaced_by_an_export_that_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, file) = (folder.path().join("a.tdh"), folder.path().join("out.tsv"));
+    let name = file.display().to_string();
+    std::fs::write(&file, "before").unwrap();
+    assert_eq!(code(&db(&store, "export", &[&name], b"")), 2);
+    assert_eq!(std::fs::read(&file).unwrap(), b"before");
+    assert_eq!(code(&db(&store, "create", &[], b"")), 0);
+    assert_eq!(code(&db(&store, "put", &["k", "v"], b"")), 0);
+    assert_eq!(code(&db(&store, "export", &[&name], b"")), 0);
+    assert_eq!(std::fs::read(&file).unwrap(), b"k\tv\n");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "something is left over");
+    assert_eq!(db(&store, "export", &["/dev/stdout", "--format", "tsv"], b"").stdout, b"k\tv\n");
+}
+
+/// An import that is fed slowly, so that it takes more than a second.
+fn slow_import(store: &Path, lines: &[u8], signal: bool) -> Output {
+    let mut child = todana()
+        .args(["db", "import"])
+        .arg(store)
+        .args(["--format", "tsv"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than pipe and buffer hold: when it is written, the command reads.
+    input.write_all(lines).unwrap();
+    match signal {
+        true => {
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        }
+        false => std::thread::sleep(Duration::from_millis(1_300)),
+    }
+    // Its reader may have ended by now.
+    let _ = input.write_all(lines);
+    drop(input);
+    child.wait_with_output().unwrap()
+}
+
+fn many_lines() -> Vec<u8> {
+    let line = |number: u32| format!("key{number}\t{}\n", "x".repeat(90));
+    (0..8_000).map(line).collect::<String>().into_bytes()
+}
+
+#[test]
+fn progress_is_for_terminals_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = slow_import(&folder.path().join("a.tdh"), &many_lines(), false);
+    assert_eq!((code(&output), errors(&output)), (0, String::new()));
+    assert_eq!(text(&output), "16000 records stored\n");
+}
+
+#[test]
+fn an_interrupted_import_says_how_far_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("a.tdh");
+    let output = slow_import(&store, &many_lines(), true);
+    let said = errors(&output);
+    assert_eq!(code(&output), 2, "{said}");
+    let (_, rest) = said.split_once("interrupted at standard input:").expect("it says where");
+    let number = |text: &str| text.split(' ').next().unwrap().parse::<usize>().unwrap();
+    let (line, stored) = (number(rest), number(rest.split_once('(').unwrap().1));
+    assert_eq!(line, stored + 1, "{said}");
+    assert_eq!(text(&db(&store, "list", &[], b"")).lines().count(), stored.min(8_000));
+    assert!(text(&db(&store, "check", &[], b"")).contains("sound: "));
 }

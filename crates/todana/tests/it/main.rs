@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "these tests wait for processes")]
 
 mod db;
+mod db_beside;
+mod db_check;
 mod kill;
 
 use std::io::{BufRead, BufReader, Write};
@@ -215,6 +217,15 @@ fn completions_and_the_manual_are_there() {
     for args in [&["completions", "bash"][..], &["man"], &["--help"], &["bench", "--help"]] {
         let (code, text) = outcome(&todana().args(args).output().unwrap());
         assert!(code == 0 && text.contains("todana"), "{args:?}");
+    }
+    let (code, page) = outcome(&todana().args(["man", "db", "import"]).output().unwrap());
+    assert!(code == 0 && page.contains(".TH todana-db-import") && page.contains("from\\-tokyo"));
+    let (_, pages) = outcome(&todana().arg("man").output().unwrap());
+    assert!(pages.contains(&page) && !pages.contains("todana-help"), "the page is among all");
+    assert_eq!(errors(&["man", "db", "nonsense"]).0, 2);
+    for shell in ["bash", "zsh", "fish"] {
+        let (_, script) = outcome(&todana().args(["completions", shell]).output().unwrap());
+        assert!(script.contains("from-tokyo"), "{shell} knows nothing of the commands of db");
     }
     let (code, text) = outcome(&todana().arg("-V").output().unwrap());
     assert_eq!((code, text.trim()), (0, concat!("todana ", env!("CARGO_PKG_VERSION"))));
