@@ -25,7 +25,7 @@ impl Hash {
         if let Some(log) = empty {
             let mut writer = self.writer.lock();
             let slot = usize::from(log.segment.slot);
-            writer.publish(&self.tables, |segments| segments[slot] = None);
+            writer.publish(&self.shared.tables, |segments| segments[slot] = None);
             let removed = writer.home.disk.remove(&writer.home.directory.join(log.segment.name()));
             removed.map_err(|error| self.poison(error.to_string()))?;
         }

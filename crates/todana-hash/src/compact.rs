@@ -15,6 +15,7 @@ use crate::removals::{Kept, Removal, Removals};
 use crate::segment::{file_name, new_file_name};
 use crate::writer::{Account, Writer, refused};
 use std::io;
+use std::sync::atomic::Ordering;
 use todana_engine::{Error, JobProgress};
 use todana_record::Timestamp;
 
@@ -50,6 +51,8 @@ pub(crate) struct Compactor {
     pub(crate) drained: Vec<u16>,
     /// Removals of drained segments, not settled yet.
     removals: Removals,
+    /// Logs with entries from this sequence on stay: for the stream, and for snapshots.
+    stays_from: u64,
     /// Whether it is being found out which removals are needed.
     settles: bool,
     /// Removals that packs had to keep, by slot.
@@ -82,13 +85,15 @@ fn is_candidate(account: &Account) -> bool {
 }
 
 impl Writer {
+    /// Complete segments that are not drained and that the stream does not need.
     fn complete<'a>(
         &'a self,
         compactor: &'a Compactor,
     ) -> impl Iterator<Item = (u16, &'a Account)> {
-        (0..)
-            .zip(&self.accounts)
-            .filter(|(slot, account)| is_candidate(account) && !compactor.drained.contains(slot))
+        (0..).zip(&self.accounts).filter(|(slot, account)| {
+            let may_go = account.is_pack || account.highest < compactor.stays_from;
+            is_candidate(account) && may_go && !compactor.drained.contains(slot)
+        })
     }
 
     /// Whether to find out which removals are needed. That means looking at all footers: for many
@@ -140,9 +145,8 @@ impl Writer {
     }
 
     /// The segment whose space is won most cheaply, old ones first (Rosenblum and Ousterhout 1992).
-    fn victim(&self, compactor: &Compactor, stream_bytes: u64, below: Option<u64>) -> Option<u16> {
+    fn victim(&self, compactor: &Compactor, below: Option<u64>) -> Option<u16> {
         let newest = self.next_id;
-        let kept_from = newest.saturating_sub(stream_bytes);
         let score = |account: &Account, live: u64| {
             let used = live as f64 / account.len.max(1) as f64;
             let age = newest.saturating_sub(account.id) as f64;
@@ -151,9 +155,6 @@ impl Writer {
         };
         self.candidates(compactor)
             .filter(|(_, account, _)| below.is_none_or(|below| account.id < below))
-            .filter(|(_, account, _)| {
-                account.is_pack || stream_bytes == 0 || account.highest < kept_from
-            })
             .filter_map(|(slot, account, live)| Some((slot, score(account, live)?)))
             .max_by(|(_, one), (_, other)| one.total_cmp(other))
             .map(|(slot, _)| slot)
@@ -169,6 +170,7 @@ impl Hash {
         let mut compactor = self.compactor.lock();
         let need = {
             let writer = self.writer.lock();
+            compactor.stays_from = self.stays_from(&writer);
             compactor.settles = writer.settles(&compactor);
             writer.need(self.options.space_percent, &compactor)
         };
@@ -198,16 +200,39 @@ impl Hash {
         {
             let mut writer = self.writer.lock();
             if writer.log.as_ref().is_some_and(|log| !log.is_empty()) {
-                writer.roll(&self.tables, 0, now)?;
+                writer.roll(&self.shared.tables, 0, now)?;
             }
         }
         self.write_out(true)?;
         let mut compactor = self.compactor.lock();
         // What is made meanwhile is not looked at again.
-        let below = self.writer.lock().next_id;
+        let below = {
+            let writer = self.writer.lock();
+            compactor.stays_from = self.stays_from(&writer);
+            writer.next_id
+        };
         compactor.settles = true;
         while self.compact_slice(&mut compactor, true, Some(below), now)? {}
         Ok(())
+    }
+
+    /// The first sequence that the stream is to keep.
+    fn stays_from(&self, writer: &Writer) -> u64 {
+        let pinned = self.shared.pins.lock().iter().min().copied().unwrap_or(u64::MAX);
+        let mut from = u64::MAX;
+        if self.options.stream_bytes > 0 {
+            let logs = writer.accounts.iter().filter(|account| account.id > 0 && !account.is_pack);
+            let mut logs: Vec<_> = logs.map(|account| (account.id, account.len)).collect();
+            logs.sort_unstable_by_key(|&(id, _)| std::cmp::Reverse(id));
+            let mut len = 0;
+            for (id, its) in logs {
+                if len >= self.options.stream_bytes {
+                    break;
+                }
+                (from, len) = (id, len + its);
+            }
+        }
+        from.min(pinned.saturating_add(1))
     }
 
     /// Completes what is under way.
@@ -227,7 +252,7 @@ impl Hash {
     ) -> Result<bool, Error> {
         if compactor.victim.is_none() && needed {
             let writer = self.writer.lock();
-            let victim = writer.victim(compactor, self.options.stream_bytes, below);
+            let victim = writer.victim(compactor, below);
             compactor.victim = victim.map(|slot| (slot, 0));
         }
         let Some((slot, frame)) = compactor.victim else {
@@ -259,7 +284,7 @@ impl Hash {
         from: usize,
         now: Timestamp,
     ) -> Result<Option<usize>, Error> {
-        let tables = self.tables.load_full();
+        let tables = self.shared.tables.load_full();
         let Some(segment) = tables.segment(slot) else { return Ok(None) };
         let (mut at, mut read) = (from, 0);
         let mut group = Vec::with_capacity(GROUP_LEN);
@@ -379,7 +404,7 @@ impl Hash {
         });
         let segment = pack.segment.clone();
         let at = usize::from(slot);
-        writer.publish(&self.tables, |segments| segments[at] = Some(segment));
+        writer.publish(&self.shared.tables, |segments| segments[at] = Some(segment));
         Ok(pack)
     }
 
@@ -428,15 +453,20 @@ impl Hash {
 
     fn remove_files(&self, slots: &[u16]) -> io::Result<()> {
         let home = self.writer.lock().home.clone();
-        let tables = self.tables.load_full();
+        let tables = self.shared.tables.load_full();
         let segments: Vec<_> = slots.iter().filter_map(|slot| tables.segment(*slot)).collect();
+        for segment in segments.iter().filter(|segment| segment.kind == SegmentKind::Log) {
+            let last =
+                self.writer.lock().accounts.get(usize::from(segment.slot)).map(|log| log.highest);
+            self.shared.floor.fetch_max(last.unwrap_or(0), Ordering::AcqRel);
+        }
         for segment in &segments {
             home.disk.remove(&home.directory.join(segment.name()))?;
         }
         // Until their names are gone for good, removals of what they hold are kept.
         home.disk.sync_dir(&home.directory)?;
         let mut writer = self.writer.lock();
-        writer.publish(&self.tables, |table| {
+        writer.publish(&self.shared.tables, |table| {
             for segment in &segments {
                 if let Some(place) = table.get_mut(usize::from(segment.slot)) {
                     *place = None;

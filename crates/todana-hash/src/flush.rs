@@ -68,7 +68,7 @@ impl Hash {
                 retired.iter_mut().filter_map(Head::take_output).collect();
             outputs.extend(last);
             flusher.incomplete.append(&mut retired);
-            (outputs, self.applied.load(Ordering::Acquire))
+            (outputs, self.shared.applied.load(Ordering::Acquire))
         };
         let done = self.write_and_sync(flusher, &outputs, sync, applied);
         done.map_err(|error| self.poison(error.to_string()))?;
@@ -132,7 +132,7 @@ impl Hash {
         let tail = &head.segment;
         let frames = head.frames().to_vec();
         let (file, token) = (head.file.clone(), tail.token.clone());
-        let segment = Segment::of_file(tail.slot, tail.id, tail.kind, file, frames, token)?;
+        let segment = Segment::of_file(tail.slot, &head.header, file, frames, token)?;
         let mut writer = self.writer.lock();
         let (lowest, highest) = head.range();
         writer.account(tail.slot, |account| {
@@ -144,7 +144,7 @@ impl Hash {
             account.complete = true;
         });
         let slot = usize::from(tail.slot);
-        writer.publish(&self.tables, |segments| segments[slot] = Some(Arc::new(segment)));
+        writer.publish(&self.shared.tables, |segments| segments[slot] = Some(Arc::new(segment)));
         Ok(())
     }
 
@@ -171,7 +171,8 @@ impl Hash {
 
     pub(crate) fn flush_job(&self, now: Timestamp) -> JobProgress {
         let wanted = self.flush_wanted.load(Ordering::Acquire);
-        let behind = self.durable.load(Ordering::Acquire) < self.applied.load(Ordering::Acquire);
+        let behind =
+            self.durable.load(Ordering::Acquire) < self.shared.applied.load(Ordering::Acquire);
         let idle_ms = match self.options.flush {
             FlushPolicy::Interval(interval) => {
                 u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).clamp(1, IDLE_MS)

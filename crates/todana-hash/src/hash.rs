@@ -2,12 +2,15 @@
 
 use crate::edit;
 use crate::flush::Flusher;
-use crate::index::{Index, Probe, spread};
+use crate::index::{Probe, spread};
 use crate::layout::record::{Fields, Operation};
 use crate::options::{FlushPolicy, HashOptions};
+use crate::shared::Shared;
+use crate::snapshot::IndexWalk;
+use crate::stream::LogStream;
 use crate::view::Tables;
 use crate::writer::{Change, Writer};
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::Guard;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -22,7 +25,6 @@ use todana_record::{Expiry, IndexHash, KEY_LEN_MAX, PartitionId, Position, Times
 
 /// Look-ups of a group that are under way in each step.
 const AHEAD: usize = 8;
-const PARTITION: PartitionId = PartitionId(0);
 
 /// The jobs of [`Hash`], in order.
 pub(crate) const JOBS: [&str; 2] = ["flush", "compact"];
@@ -34,16 +36,11 @@ pub struct Hash {
     pub(crate) options: HashOptions,
     pub(crate) clock: StoreClock,
     pub(crate) hash: IndexHash,
-    pub(crate) versions: bool,
-    /// Sequences at which incarnations begin.
-    pub(crate) starts: Vec<(u32, u64)>,
-    pub(crate) tables: ArcSwap<Tables>,
-    pub(crate) index: Arc<Index>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) flusher: Mutex<Flusher>,
     pub(crate) compactor: Mutex<crate::compact::Compactor>,
-    /// Highest sequence that everybody sees, and that is safe.
-    pub(crate) applied: AtomicU64,
+    /// Highest sequence that is safe.
     pub(crate) durable: AtomicU64,
     /// Odd while a unit is half visible.
     pub(crate) units: AtomicU64,
@@ -69,18 +66,8 @@ impl Hash {
     }
 
     #[inline]
-    pub(crate) fn position(&self, sequence: u64) -> Position {
-        match self.starts.last() {
-            Some(&(incarnation, first)) if first <= sequence => Position { incarnation, sequence },
-            _ => self.old_position(sequence),
-        }
-    }
-
-    #[cold]
-    fn old_position(&self, sequence: u64) -> Position {
-        let at = self.starts.partition_point(|(_, first)| *first <= sequence).saturating_sub(1);
-        let incarnation = self.starts.get(at).map_or(0, |(incarnation, _)| *incarnation);
-        Position { incarnation, sequence }
+    fn position(&self, sequence: u64) -> Position {
+        self.shared.position(sequence)
     }
 
     /// What happened when it was opened.
@@ -96,7 +83,9 @@ impl Hash {
 
     /// Tells listeners that a watermark has advanced.
     pub(crate) fn tell_advanced(&self) {
-        self.tell(|listener| listener.advanced(PARTITION));
+        for partition in 0..self.shared.partitions {
+            self.tell(|listener| listener.advanced(PartitionId(partition)));
+        }
     }
 
     pub(crate) fn check_poison(&self) -> Result<(), Error> {
@@ -147,7 +136,7 @@ impl Hash {
     /// Forgets a flush that was to come.
     pub(crate) fn flush_not_due(&self, now: Timestamp) -> Result<(), Error> {
         let mut writer = self.writer.lock();
-        writer.reserve(&self.tables, 64, 1, now)?;
+        writer.reserve(&self.shared.tables, 64, 1, now)?;
         let fields = Fields::of(Operation::FlushDue);
         let change = Change::of_store(fields);
         let appended = writer.append(&change)?;
@@ -157,9 +146,26 @@ impl Hash {
         Ok(())
     }
 
+    /// Removes the records of a partition, one by one: a cut would take those of the others too.
+    fn flush_partition(&self, partition: PartitionId, now: Timestamp) -> Result<(), Error> {
+        let mut next = Some(0);
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        while let Some(from) = next {
+            next = self.shared.walk(from, 1_000, &mut |view| {
+                if self.shared.partition_of(view.key) == partition {
+                    keys.push(view.key.to_vec());
+                }
+            })?;
+            for key in keys.drain(..) {
+                applying::apply(self, &Effect::Remove { key: &key }, now)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes everything stored before.
     fn cut(&self, writer: &mut Writer, now: Timestamp) -> Result<u64, Error> {
-        writer.reserve(&self.tables, 64, 1, now)?;
+        writer.reserve(&self.shared.tables, 64, 1, now)?;
         let sequence = writer.log.as_ref().map_or(0, |log| log.header.id + log.end() as u64);
         let fields = Fields { number: sequence, ..Fields::of(Operation::Flush) };
         let change = Change::of_store(fields);
@@ -177,7 +183,7 @@ impl Hash {
     #[inline]
     fn finish(&self, writer: &mut Writer, sequence: u64) {
         writer.publish_log();
-        self.applied.store(sequence, Ordering::Release);
+        self.shared.applied.store(sequence, Ordering::Release);
     }
 
     /// Looks one key up and visits what is found.
@@ -198,7 +204,7 @@ impl Hash {
             }
             let found = tables.find(hash, key);
             if let Ok(Probe::Reload) = found {
-                *tables = self.tables.load();
+                *tables = self.shared.tables.load();
                 continue;
             }
             fence(Ordering::Acquire);
@@ -211,7 +217,7 @@ impl Hash {
                 }
                 Ok(Probe::Found(hit)) => {
                     let position = self.position(hit.sequence());
-                    visit(Found::Record(edit::view(&hit, position, self.versions)))
+                    visit(Found::Record(edit::view(&hit, position, self.shared.versions)))
                 }
                 Ok(_) => visit(Found::Absent(Absence::Unknown)),
                 Err(error) => visit(Found::Failed(error)),
@@ -240,27 +246,27 @@ impl Hash {
     ) -> Result<Applied, Error> {
         let hash = self.hash_of(key);
         // On its way while the lock is taken.
-        self.index.prefetch(hash);
+        self.shared.index.prefetch(hash);
         let mut writer = self.writer.lock();
-        let tables = writer.tables.take().unwrap_or_else(|| self.tables.load_full());
+        let tables = writer.tables.take().unwrap_or_else(|| self.shared.tables.load_full());
         let (seat, hit) = tables.seek(&writer.index, hash, key)?;
         let view = hit
             .filter(|hit| !hit.record.expiry.is_past(now))
-            .map(|hit| edit::view(&hit, self.position(hit.sequence()), self.versions));
+            .map(|hit| edit::view(&hit, self.position(hit.sequence()), self.shared.versions));
         let edit = mutation.evaluate(view.as_ref());
         let Some(change) = edit::change(&edit, key, hash, view.as_ref())? else {
-            let sequence = self.applied.load(Ordering::Relaxed);
+            let sequence = self.shared.applied.load(Ordering::Relaxed);
             let version = view.map_or(0, |view| view.meta.version);
             return Ok(Applied { position: self.position(sequence), version });
         };
         self.refuse_when_short(&writer, &change)?;
-        writer.reserve(&self.tables, change.len_max(), 1, now)?;
+        writer.reserve(&self.shared.tables, change.len_max(), 1, now)?;
         let appended = writer.append(&change)?;
         writer.publish_log();
         let (operation, old) = (change.fields.operation, hit.as_ref().map(edit::old_of));
         writer.point(seat, operation, appended, old)?;
         self.finish(&mut writer, appended.sequence);
-        let version = match (operation, self.versions) {
+        let version = match (operation, self.shared.versions) {
             (Operation::Put, true) => change.version.unwrap_or(appended.sequence),
             _ => 0,
         };
@@ -292,7 +298,7 @@ impl Hash {
         mutation: &mut dyn UnitMutation,
     ) -> Result<Applied, Error> {
         let mut writer = self.writer.lock();
-        let tables = self.tables.load();
+        let tables = self.shared.tables.load();
         let mut hits = Vec::with_capacity(keys.len());
         for key in keys {
             let hash = self.hash_of(key);
@@ -302,7 +308,7 @@ impl Hash {
             .iter()
             .map(|(_, hit)| {
                 let hit = hit.filter(|hit| !hit.record.expiry.is_past(now))?;
-                Some(edit::view(&hit, self.position(hit.sequence()), self.versions))
+                Some(edit::view(&hit, self.position(hit.sequence()), self.shared.versions))
             })
             .collect();
         let edits = mutation.evaluate(&views);
@@ -324,7 +330,7 @@ impl Hash {
             }
         }
         if changes.is_empty() {
-            let sequence = self.applied.load(Ordering::Relaxed);
+            let sequence = self.shared.applied.load(Ordering::Relaxed);
             return Ok(Applied { position: self.position(sequence), version: 0 });
         }
         for (change, _) in &changes {
@@ -334,7 +340,7 @@ impl Hash {
         let fields = Fields { number, ..Fields::of(Operation::Unit) };
         let unit = Change::of_store(fields);
         let len_max = changes.iter().map(|(change, _)| change.len_max()).sum::<usize>();
-        writer.reserve(&self.tables, len_max + unit.len_max(), changes.len() + 1, now)?;
+        writer.reserve(&self.shared.tables, len_max + unit.len_max(), changes.len() + 1, now)?;
         writer.append(&unit)?;
         self.units.fetch_add(1, Ordering::AcqRel);
         let done = self.append_all(&mut writer, &changes);
@@ -376,7 +382,7 @@ impl Engine for Hash {
         Limits {
             key_len_max: KEY_LEN_MAX,
             value_len_max: edit::VALUE_LEN_MAX,
-            versions: self.versions,
+            versions: self.shared.versions,
             evicts: false,
             remembers: false,
             waits: false,
@@ -400,7 +406,7 @@ impl Engine for Hash {
             }
             return;
         }
-        let mut tables = self.tables.load();
+        let mut tables = self.shared.tables.load();
         if let [key] = keys {
             let hash = self.hash_of(key);
             self.look_up(&mut tables, key, hash, now, &mut |found| visit(0, found));
@@ -452,12 +458,15 @@ impl Engine for Hash {
 
     fn apply(
         &self,
-        _: PartitionId,
+        partition: PartitionId,
         _: Position,
         effect: &Effect<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
         match effect {
+            Effect::Flush { .. } if self.shared.partitions > 1 => {
+                self.flush_partition(partition, now)
+            }
             Effect::Flush { .. } => self.flush(None, now).map(drop),
             Effect::FlushDue { at } if at.is_never() => self.flush_not_due(now),
             Effect::FlushDue { at } => self.flush(Some(Timestamp::from_ms(at.ms())), now).map(drop),
@@ -478,22 +487,16 @@ impl Engine for Hash {
             Err(_) if from.0.is_empty() => 0,
             Err(_) => return Ok(None),
         };
-        let mut places = Vec::with_capacity(count);
-        let (next, tables) = {
-            let writer = self.writer.lock();
-            let next = writer.index.walk(from, count.max(1), &mut |place| places.push(place));
-            (next, self.tables.load_full())
-        };
-        for place in places {
-            if let Some(hit) = tables.entry(place)?.filter(|hit| !hit.record.expiry.is_past(now)) {
-                visit(&edit::view(&hit, self.position(hit.sequence()), self.versions));
+        let next = self.shared.walk(from, count, &mut |view| {
+            if !view.meta.expiry.is_past(now) {
+                visit(view);
             }
-        }
+        })?;
         Ok(next.map(|next| Cursor(next.to_le_bytes().to_vec())))
     }
 
     fn watermark(&self, _: PartitionId, level: Level) -> Position {
-        let applied = self.applied.load(Ordering::Acquire);
+        let applied = self.shared.applied.load(Ordering::Acquire);
         self.position(match level {
             Level::Durable | Level::Replicated if self.options.flush != FlushPolicy::Never => {
                 self.durable.load(Ordering::Acquire)
@@ -509,7 +512,7 @@ impl Engine for Hash {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        let wanted = self.applied.load(Ordering::Acquire);
+        let wanted = self.shared.applied.load(Ordering::Acquire);
         self.sync_up_to(wanted)
     }
 
@@ -525,12 +528,25 @@ impl Engine for Hash {
         self.listeners.write().push(listener);
     }
 
-    fn stream(&self, _: PartitionId, _: Position) -> Result<Box<dyn UpdateStream>, StreamError> {
-        Err(StreamError::Off)
+    fn partition_count(&self) -> u16 {
+        self.shared.partitions
     }
 
-    fn snapshot(&self, _: PartitionId) -> Result<Box<dyn Snapshot>, StreamError> {
-        Err(StreamError::Off)
+    fn partition_of(&self, key: &[u8]) -> PartitionId {
+        self.shared.partition_of(key)
+    }
+
+    fn stream(
+        &self,
+        partition: PartitionId,
+        after: Position,
+    ) -> Result<Box<dyn UpdateStream>, StreamError> {
+        Ok(Box::new(LogStream::open(self.shared.clone(), partition, after)?))
+    }
+
+    fn snapshot(&self, partition: PartitionId) -> Result<Box<dyn Snapshot>, StreamError> {
+        self.flush_if_due(self.clock.now())?;
+        Ok(Box::new(IndexWalk::new(self.shared.clone(), partition)))
     }
 
     fn flush(&self, due: Option<Timestamp>, now: Timestamp) -> Result<Position, Error> {
@@ -540,7 +556,7 @@ impl Engine for Hash {
         let sequence = match due.filter(|due| *due > now) {
             None => self.cut(&mut writer, now)?,
             Some(due) => {
-                writer.reserve(&self.tables, 64, 1, now)?;
+                writer.reserve(&self.shared.tables, 64, 1, now)?;
                 let fields = Fields { expiry: Expiry::at(due), ..Fields::of(Operation::FlushDue) };
                 let change = Change::of_store(fields);
                 let appended = writer.append(&change)?;

@@ -94,10 +94,10 @@ pub(crate) struct Output {
 
 impl Head {
     pub(crate) fn new(blank: Blank, header: SegmentHeader, slot: u16, width: usize) -> Head {
-        let Blank { id, file, len, tail, mut writer } = blank;
+        let Blank { id: _, file, len, tail, mut writer } = blank;
         writer.skip(HEADER_LEN);
         Head {
-            segment: Arc::new(Segment::of_tail(slot, id, header.kind, tail)),
+            segment: Arc::new(Segment::of_tail(slot, &header, tail)),
             header,
             file,
             tail: writer,
@@ -172,7 +172,9 @@ impl Head {
             return false;
         }
         self.open = Some((self.tail.len(), promised));
+        let start = self.tail.len();
         self.tail.skip(header_len(promised));
+        self.segment.open_frame(start, self.tail.len(), now);
         true
     }
 

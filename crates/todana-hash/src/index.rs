@@ -263,7 +263,7 @@ impl Index {
     #[inline]
     fn entries(&self, word: Word) -> impl Iterator<Item = Entry> {
         let slots = self.arena.slots(word.unit(), word.units()).iter();
-        slots.map(|slot| Entry(slot.load(Ordering::Relaxed))).filter(|entry| entry.0 != 0)
+        slots.map(|slot| Entry(slot.load(Ordering::Acquire))).filter(|entry| entry.0 != 0)
     }
 
     /// Looks through a table for an entry of a hash that passes the check.
@@ -339,6 +339,62 @@ impl Index {
             fence(Ordering::Acquire);
             if place.load(Ordering::Relaxed) == word.0 {
                 return Probe::Absent;
+            }
+        }
+    }
+}
+
+impl Index {
+    /// Visits entries in order of `q` from `from` on: at least `count` of them, and all that share the
+    /// last one's `q`. Gives the `q` to go on from; `None` at the end. What is there all the time is
+    /// visited once.
+    pub(crate) fn walk(
+        &self,
+        from: u64,
+        count: usize,
+        visit: &mut dyn FnMut(Place),
+    ) -> Option<u64> {
+        let bits = self.bits;
+        let mut q = from;
+        let mut visited = 0;
+        let mut last = None;
+        let mut sorted = Vec::new();
+        while q < 1 << bits {
+            let depth = self.table_at(q, &mut sorted);
+            let base = q >> (bits - depth) << (bits - depth);
+            for &mut (ref mut its, _) in &mut sorted {
+                *its = base | self.rest(*its, depth);
+            }
+            sorted.retain(|&(its, _)| its >= q);
+            sorted.sort_unstable_by_key(|&(its, _)| its);
+            for &(its, place) in &sorted {
+                if visited >= count && last != Some(its) {
+                    return Some(its);
+                }
+                visit(place);
+                last = Some(its);
+                visited += 1;
+            }
+            q = base + (1 << (bits - depth));
+        }
+        None
+    }
+
+    /// Copies tags and places of the table that has a `q`, as they are at one moment but for what is
+    /// added meanwhile; gives its depth.
+    fn table_at(&self, q: u64, entries: &mut Vec<(u64, Place)>) -> u32 {
+        loop {
+            let at = self.directory.word_of(q << (64 - self.bits));
+            let word = Word(at.load(Ordering::Acquire));
+            if word == Word::RELOAD || word.is_changing() {
+                std::hint::spin_loop();
+                continue;
+            }
+            entries.clear();
+            entries.extend(self.entries(word).map(|entry| (entry.tag(), entry.place())));
+            fence(Ordering::Acquire);
+            if at.load(Ordering::Relaxed) == word.0 {
+                return word.depth();
             }
         }
     }

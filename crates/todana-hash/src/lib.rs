@@ -32,6 +32,12 @@ mod repair;
 #[cfg(test)]
 mod repair_tests;
 mod segment;
+mod shared;
+mod snapshot;
+mod stream;
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "random numbers")]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -33,6 +33,8 @@ pub struct HashOptions {
     pub flush: FlushPolicy,
     /// *New:* whether records have versions (CAS).
     pub versions: bool,
+    /// *New:* number of partitions, for replication: each has an update stream of its own. At least 1.
+    pub partitions: u16,
     /// Space over live data, in percent, above which compaction works.
     pub space_percent: u32,
     /// Bytes a second that compaction may move while space is within its bound; 0 for no limit.
@@ -50,6 +52,7 @@ impl Default for HashOptions {
             mode: Mode::Create,
             flush: FlushPolicy::Group,
             versions: true,
+            partitions: 1,
             space_percent: 150,
             compaction_bytes_per_s: 64 << 20,
             least_segment_bytes: 1 << 20,

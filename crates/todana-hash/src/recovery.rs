@@ -11,6 +11,7 @@ use crate::layout::identity::{self, Identity};
 use crate::layout::narrow;
 use crate::options::{HashOptions, Mode};
 use crate::segment::{file_name, parse_name};
+use crate::shared::Shared;
 use crate::writer::{Home, IDENTITY, Writer, refused};
 use arc_swap::ArcSwap;
 use build::Build;
@@ -159,7 +160,7 @@ impl Opening {
         let mut identity = Identity {
             store: random_seed(),
             seed: random_seed(),
-            partitions: 1,
+            partitions: options.partitions.max(1),
             versions: options.versions,
             codec: String::new(),
             next_id: 1,
@@ -223,7 +224,9 @@ impl Opening {
         let cut = segments.iter().map(|segment| segment.summary.cut).max().unwrap_or(0);
         let last_log = segments.iter().rev().find(|s| s.header.kind == SegmentKind::Log);
         let flush_due = last_log.map_or(Expiry::NEVER, |log| log.summary.flush_due);
-        let previous = last_log.map(|log| (log.header.id, narrow(log.end())));
+        // With packs alone: no log before it is there, but it is not the first.
+        let last = last_log.or(segments.last());
+        let previous = last.map(|last| (last.header.id, narrow(last.end())));
         let applied = segments.iter().map(|s| s.summary.highest).max().unwrap_or(0).max(cut);
         let clock = StoreClock::new();
         for segment in &segments {
@@ -262,25 +265,30 @@ impl Opening {
             least_segment_len: options.least_segment_bytes,
         };
         let index = tables.index.clone();
-        let tables = ArcSwap::from_pointee(tables);
+        let shared = Arc::new(Shared {
+            floor: AtomicU64::new(Shared::floor_of(&tables).min(applied)),
+            tables: ArcSwap::from_pointee(tables),
+            index,
+            applied: AtomicU64::new(applied),
+            starts: identity.starts.clone(),
+            versions: identity.versions,
+            partitions: identity.partitions,
+            pins: parking_lot::Mutex::default(),
+        });
         if options.mode != Mode::ReadOnly {
             let blank = begin(&mut writer).map_err(failed("the store"))?;
-            let begun = writer.begin_log(&tables, blank, previous, clock.now());
+            let begun = writer.begin_log(&shared.tables, blank, previous, clock.now());
             begun.map_err(failed("the store"))?;
         }
         Ok(Hash {
             options,
             clock,
             hash,
-            versions: identity.versions,
-            starts: identity.starts.clone(),
-            tables,
-            index,
+            shared,
             due_ms: AtomicU64::new(flush_due.ms()),
             writer: parking_lot::Mutex::new(writer),
             flusher: parking_lot::Mutex::default(),
             compactor: parking_lot::Mutex::default(),
-            applied: AtomicU64::new(applied),
             durable: AtomicU64::new(applied),
             units: AtomicU64::new(0),
             flush_wanted: AtomicBool::new(false),

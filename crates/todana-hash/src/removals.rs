@@ -170,7 +170,7 @@ impl Hash {
 
     /// Moves the removals that are needed.
     fn keep(&self, compactor: &mut Compactor, claims: &Claims) -> Result<(), Error> {
-        let tables = self.tables.load_full();
+        let tables = self.shared.tables.load_full();
         let now = self.clock.now();
         let because = (0..=u16::MAX).zip(&claims.because).filter(|(_, is)| **is);
         let because: HashSet<u16> = because.map(|(slot, _)| slot).collect();

@@ -2,11 +2,13 @@
 
 use crate::layout::footer;
 use crate::layout::frame::{self, Frame, PIECE_LEN};
-use crate::layout::header::{HEADER_LEN, SegmentKind};
+use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use todana_engine::Error;
 use todana_io::{DiskFile, Mapping, Tail, prefetch};
+use todana_record::Timestamp;
 
 /// Where a segment's bytes are.
 #[derive(Debug)]
@@ -19,6 +21,14 @@ enum Source {
     File(Arc<dyn DiskFile>, OnceLock<Box<[u8]>>),
 }
 
+/// Where the entries of a frame lie, as far as they are published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payload {
+    pub(crate) payload_start: usize,
+    pub(crate) end: usize,
+    pub(crate) time: Timestamp,
+}
+
 /// A segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -27,6 +37,8 @@ pub(crate) struct Segment {
     /// Its id: a log's entry at byte `n` has the sequence `id + n`.
     pub(crate) id: u64,
     pub(crate) kind: SegmentKind,
+    /// Id of the log before this one.
+    pub(crate) previous: Option<u64>,
     /// Shared by all forms of this segment: while anybody has one, its slot is taken.
     pub(crate) token: Arc<()>,
     source: Source,
@@ -34,6 +46,8 @@ pub(crate) struct Segment {
     end: usize,
     /// Frames in their order; none of a tail.
     frames: Box<[Frame]>,
+    /// Frames of a tail, as they were opened: header's byte, payload's byte, time.
+    opened: Mutex<Vec<(usize, usize, Timestamp)>>,
     /// A bit for each 16 KiB whose frames this process has found intact.
     verified: Box<[AtomicU64]>,
 }
@@ -74,11 +88,13 @@ pub(crate) fn new_file_name(id: u64, kind: SegmentKind) -> String {
 
 impl Segment {
     /// A segment that is being written.
-    pub(crate) fn of_tail(slot: u16, id: u64, kind: SegmentKind, tail: Arc<Tail>) -> Segment {
+    pub(crate) fn of_tail(slot: u16, header: &SegmentHeader, tail: Arc<Tail>) -> Segment {
         Segment {
             slot,
-            id,
-            kind,
+            id: header.id,
+            kind: header.kind,
+            previous: header.previous.map(|(id, _)| id),
+            opened: Mutex::default(),
             token: Arc::new(()),
             source: Source::Tail(tail),
             end: 0,
@@ -93,8 +109,7 @@ impl Segment {
     /// When the file cannot be mapped.
     pub(crate) fn of_file(
         slot: u16,
-        id: u64,
-        kind: SegmentKind,
+        header: &SegmentHeader,
         file: Arc<dyn DiskFile>,
         frames: Vec<Frame>,
         token: Arc<()>,
@@ -107,8 +122,10 @@ impl Segment {
         let words = end.div_ceil(PIECE_LEN).div_ceil(64);
         Ok(Segment {
             slot,
-            id,
-            kind,
+            id: header.id,
+            kind: header.kind,
+            previous: header.previous.map(|(id, _)| id),
+            opened: Mutex::default(),
             token,
             source,
             end,
@@ -120,6 +137,44 @@ impl Segment {
     /// The name of its file.
     pub(crate) fn name(&self) -> String {
         file_name(self.id, self.kind)
+    }
+
+    /// Byte where its entries end, as things stand.
+    pub(crate) fn end(&self) -> usize {
+        match &self.source {
+            Source::Tail(tail) => tail.published().len().max(HEADER_LEN),
+            Source::Mapped(_) | Source::File(..) => self.end,
+        }
+    }
+
+    /// Says that a frame of a tail begins.
+    pub(crate) fn open_frame(&self, start: usize, payload_start: usize, now: Timestamp) {
+        self.opened.lock().push((start, payload_start, now));
+    }
+
+    /// The frame that holds a byte, or the one that begins after it; `None` when there is nothing (yet)
+    /// from there on.
+    pub(crate) fn frame_at(&self, at: usize) -> Option<Payload> {
+        let end = self.end();
+        let Source::Tail(_) = self.source else {
+            let frame = self.frames.get(self.frames.partition_point(|frame| frame.end() <= at))?;
+            let payload_start = frame.payload_start();
+            return Some(Payload { payload_start, end: frame.end(), time: frame.time });
+        };
+        let opened = self.opened.lock();
+        let after = opened.partition_point(|&(start, ..)| start <= at);
+        let ends = |next: usize| opened.get(next).map_or(end, |&(start, ..)| start);
+        let found = (after.saturating_sub(1)..opened.len()).find(|&one| ends(one + 1) > at)?;
+        let &(_, payload_start, time) = opened.get(found)?;
+        let end = ends(found + 1);
+        (end > payload_start).then_some(Payload { payload_start, end, time })
+    }
+
+    /// Bytes that were published, unchecked: [`bytes_from`](Segment::bytes_from) of their frame comes
+    /// first.
+    pub(crate) fn range(&self, from: usize, to: usize) -> &[u8] {
+        let all = self.all().unwrap_or_default();
+        all.get(from..to.min(all.len())).unwrap_or_default()
     }
 
     /// Whether it is still being written.

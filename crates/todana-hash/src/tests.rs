@@ -20,13 +20,14 @@ fn conformance_on_files() {
 }
 
 #[test]
-fn conformance_on_a_simulated_disk() {
+fn conformance_on_a_simulated_disk_in_partitions() {
     let number = std::sync::atomic::AtomicU32::new(0);
     let disk: Arc<dyn Disk> = Arc::new(todana_sim::SimDisk::new(1));
     conformance::run(&|| {
         let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let path = format!("/stores/{number}.tdh");
-        let hash = Hash::open(disk.clone(), Path::new(&path), HashOptions::default());
+        let options = HashOptions { partitions: 4, ..HashOptions::default() };
+        let hash = Hash::open(disk.clone(), Path::new(&path), options);
         Arc::new(hash.unwrap()) as Arc<dyn Engine>
     });
 }

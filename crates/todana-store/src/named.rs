@@ -15,8 +15,10 @@ const MEMORY_BYTES: u64 = 64 << 20;
 /// Options of stores in memory.
 const MEMORY_OPTIONS: &str = "memory=SIZE, evictions=on|off, cas=on|off";
 /// Options of hash stores.
-const HASH_OPTIONS: &str = "flush=group|never|interval=TIME, cas=on|off, mode=create|existing|read, \
-    map=on|off, space=PERCENT, compaction=SIZE (a second), stream=SIZE";
+const HASH_OPTIONS: &str =
+    "flush=group|never|interval=TIME, cas=on|off, mode=create|existing|read, \
+    map=on|off, space=PERCENT, compaction=SIZE (a second), stream=SIZE,
+    partitions=NUMBER";
 
 /// A store's name, understood.
 #[derive(Debug, Clone)]
@@ -172,6 +174,13 @@ fn set_hash(options: &mut HashOptions, map: &mut bool, option: &str, value: &str
         },
         "compaction" => bytes(value).map(|bytes| options.compaction_bytes_per_s = bytes),
         "stream" => bytes(value).map(|bytes| options.stream_bytes = bytes),
+        "partitions" => match value.parse() {
+            Ok(count @ 1..=4_096) => {
+                options.partitions = count;
+                Ok(())
+            }
+            _ => Err("a number from 1 to 4096"),
+        },
         _ => return None,
     })
 }

@@ -268,7 +268,13 @@ fn effects_apply_once_and_for_all(engine: &dyn Engine) {
     assert_eq!((get(engine, b"b", now), get(engine, b"c", now)), (None, None));
     let flush = Effect::Flush { cut: Position { incarnation: 9, sequence: 100 } };
     let position = Position { incarnation: 9, sequence: 101 };
-    engine.apply(PartitionId(0), position, &flush, now).expect("a flush");
+    let whose = engine.partition_of(b"a");
+    for id in (0..engine.partition_count()).map(PartitionId).filter(|id| *id != whose) {
+        engine.apply(id, position, &flush, now).expect("a flush of another partition");
+        let is_there = get(engine, b"a", now).is_some();
+        assert!(is_there, "a flush of one partition has removed a record of another");
+    }
+    engine.apply(whose, position, &flush, now).expect("a flush");
     assert_eq!(get(engine, b"a", now), None);
 }
 

@@ -119,12 +119,15 @@ fn partition_of(key: &[u8]) -> PartitionId {
 }
 
 fn cut(state: &mut State, now: Timestamp) {
-    state.map.clear();
+    (0..PARTITIONS).for_each(|id| cut_partition(state, PartitionId(id), now));
+}
+
+fn cut_partition(state: &mut State, partition: PartitionId, now: Timestamp) {
+    state.map.retain(|key, _| partition_of(key) != partition);
     state.sequence += 1;
     let position = Position { incarnation: 1, sequence: state.sequence };
-    for log in &mut state.log {
-        log.push((position, now, vec![Change::Flush(position)]));
-    }
+    let log = &mut state.log[usize::from(partition.0)];
+    log.push((position, now, vec![Change::Flush(position)]));
 }
 
 fn present<'s>(state: &'s State, key: &[u8], now: Timestamp) -> Option<&'s Record> {
@@ -330,7 +333,7 @@ impl Engine for MapEngine {
 
     fn apply(
         &self,
-        _: PartitionId,
+        partition: PartitionId,
         _: Position,
         effect: &Effect<'_>,
         now: Timestamp,
@@ -342,7 +345,7 @@ impl Engine for MapEngine {
             Effect::FlushDue { at } => {
                 state.flush_due = (!at.is_never()).then(|| Timestamp::from_ms(at.ms()));
             }
-            Effect::Flush { .. } => cut(&mut state, now),
+            Effect::Flush { .. } => cut_partition(&mut state, partition, now),
             _ => state.map = next,
         }
         Ok(())

@@ -54,7 +54,7 @@ fn a_random_walk_agrees_with_a_map() {
         let mut all = Vec::new();
         let mut from = Some(0);
         while let Some(q) = from {
-            from = writer.walk(q, count, &mut |place| all.push(place));
+            from = writer.index().walk(q, count, &mut |place| all.push(place));
         }
         let mut expected: Vec<Place> = model.values().copied().collect();
         let key = |place: &Place| (place.slot, place.offset);

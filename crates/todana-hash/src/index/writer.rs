@@ -304,40 +304,6 @@ impl IndexWriter {
         Ok(word)
     }
 
-    /// Visits entries in order of `q` from `from` on: at least `count` of them, and all that share the
-    /// last one's `q`. Gives the `q` to go on from; `None` at the end.
-    pub(crate) fn walk(
-        &self,
-        from: u64,
-        count: usize,
-        visit: &mut dyn FnMut(Place),
-    ) -> Option<u64> {
-        let bits = self.index.bits;
-        let mut q = from;
-        let mut visited = 0;
-        let mut last = None;
-        let mut sorted = Vec::new();
-        while q < 1 << bits {
-            let word = self.word(q << (64 - bits));
-            let depth = word.depth();
-            let base = q >> (bits - depth) << (bits - depth);
-            let with_q = |entry: Entry| (base | self.index.rest(entry.tag(), depth), entry.place());
-            sorted.clear();
-            sorted.extend(self.index.entries(word).map(with_q).filter(|&(its, _)| its >= q));
-            sorted.sort_unstable_by_key(|&(its, _)| its);
-            for &(its, place) in &sorted {
-                if visited >= count && last != Some(its) {
-                    return Some(its);
-                }
-                visit(place);
-                last = Some(its);
-                visited += 1;
-            }
-            q = base + (1 << (bits - depth));
-        }
-        None
-    }
-
     /// Removes every entry.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ impl Build {
         let slot = u16::try_from(self.accounts.len()).map_err(|_| Error::NoSpace)?;
         let Loaded { header, file, frames, entries, summary, .. } = loaded;
         let len = file.len().map_err(failed(&name))?;
-        let segment = Segment::of_file(slot, header.id, header.kind, file, frames, Arc::default());
+        let segment = Segment::of_file(slot, &header, file, frames, Arc::default());
         self.tables.segments.push(Some(Arc::new(segment.map_err(failed(&name))?)));
         self.accounts.push(Account {
             id: header.id,

@@ -1,0 +1,84 @@
+//! A complete state to start from: a walk through the index, with the logs after its beginning kept.
+
+use crate::edit;
+use crate::shared::Shared;
+use std::sync::Arc;
+use todana_engine::{Error, Snapshot, StreamError, View};
+use todana_record::{PartitionId, Position};
+
+/// A walk through the records of a partition.
+pub(crate) struct IndexWalk {
+    shared: Arc<Shared>,
+    partition: PartitionId,
+    sequence: u64,
+    next: Option<u64>,
+}
+
+impl IndexWalk {
+    pub(crate) fn new(shared: Arc<Shared>, partition: PartitionId) -> IndexWalk {
+        let mut pins = shared.pins.lock();
+        // Under the lock: no log that is still needed is chosen between these two.
+        let sequence = shared.applied.load(std::sync::atomic::Ordering::Acquire);
+        pins.push(sequence);
+        drop(pins);
+        IndexWalk { shared, partition, sequence, next: Some(0) }
+    }
+}
+
+impl Drop for IndexWalk {
+    fn drop(&mut self) {
+        let mut pins = self.shared.pins.lock();
+        if let Some(at) = pins.iter().position(|pin| *pin == self.sequence) {
+            pins.swap_remove(at);
+        }
+    }
+}
+
+impl Snapshot for IndexWalk {
+    fn position(&self) -> Position {
+        self.shared.position(self.sequence)
+    }
+
+    fn next(
+        &mut self,
+        count: usize,
+        visit: &mut dyn FnMut(&View<'_>),
+    ) -> Result<bool, StreamError> {
+        let Some(from) = self.next else { return Ok(false) };
+        let (shared, partition) = (&self.shared, self.partition);
+        self.next = shared.walk(from, count, &mut |view| {
+            if shared.partition_of(view.key) == partition {
+                visit(view);
+            }
+        })?;
+        Ok(self.next.is_some())
+    }
+}
+
+impl Shared {
+    /// Visits about `count` records, ended ones included, from a place of the index on; gives the place
+    /// to go on from.
+    pub(crate) fn walk(
+        &self,
+        from: u64,
+        count: usize,
+        visit: &mut dyn FnMut(&View<'_>),
+    ) -> Result<Option<u64>, Error> {
+        // No slot gets another meaning while the tables are held that were there before the walk; what
+        // is in none of their segments is in one of those afterwards.
+        let before = self.tables.load_full();
+        let mut places = Vec::with_capacity(count);
+        let next = self.index.walk(from, count.max(1), &mut |place| places.push(place));
+        let after = self.tables.load_full();
+        for place in places {
+            let hit = match before.entry(place)? {
+                Some(hit) => Some(hit),
+                None => after.entry(place)?,
+            };
+            if let Some(hit) = hit {
+                visit(&edit::view(&hit, self.position(hit.sequence()), self.versions));
+            }
+        }
+        Ok(next)
+    }
+}

@@ -1,0 +1,153 @@
+//! The update stream: the log, read as effects.
+
+use crate::layout::header::HEADER_LEN;
+use crate::layout::record::{self, Operation, Record};
+use crate::segment::Segment;
+use crate::shared::Shared;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use todana_engine::{Effect, StreamError, UpdateStream};
+use todana_record::{PartitionId, Position, Timestamp};
+
+/// A place in the log, and whose changes are read.
+pub(crate) struct LogStream {
+    shared: Arc<Shared>,
+    partition: PartitionId,
+    /// The log that is read, and the byte where the next entry is, or the frame that holds it begins.
+    log: Arc<Segment>,
+    at: usize,
+}
+
+impl LogStream {
+    /// The changes of a partition after a position.
+    ///
+    /// # Errors
+    /// [`StreamError::TooOld`] when they are not all there, also when the position is one that did not
+    /// survive a crash.
+    pub(crate) fn open(
+        shared: Arc<Shared>,
+        partition: PartitionId,
+        after: Position,
+    ) -> Result<LogStream, StreamError> {
+        let floor = shared.floor.load(Ordering::Acquire);
+        let too_old = StreamError::TooOld { oldest: shared.position(floor) };
+        let tables = shared.tables.load_full();
+        let sequence = after.sequence;
+        let is_known = after == Position::START || shared.position(sequence) == after;
+        let logs = Shared::logs_from(&tables, floor.max(sequence));
+        let Some(&log) = logs.first().filter(|_| is_known && sequence >= floor) else {
+            return Err(too_old);
+        };
+        let at = match sequence.checked_sub(log.id) {
+            // Its own entry is the last one that the reader has.
+            Some(offset) => {
+                let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+                let bytes = log.bytes_from(crate::layout::narrow(offset))?;
+                match record::parse(bytes).filter(|_| offset >= HEADER_LEN) {
+                    Some(entry) => offset + entry.len,
+                    None => return Err(too_old),
+                }
+            }
+            // The last change before the logs that are there; anything else is no position of ours.
+            None if sequence == floor => HEADER_LEN,
+            None => return Err(too_old),
+        };
+        let log = log.clone();
+        Ok(LogStream { shared, partition, log, at })
+    }
+
+    /// Goes on to the next log; `false` when there is none yet.
+    fn go_on(&mut self) -> Result<bool, StreamError> {
+        let tables = self.shared.tables.load_full();
+        let logs = Shared::logs_from(&tables, self.log.id);
+        let mut younger = logs.iter().filter(|log| log.id > self.log.id);
+        match younger.next() {
+            None => Ok(false),
+            Some(next) if next.previous == Some(self.log.id) => {
+                // Nothing was appended to this one after the next was begun.
+                if self.log.frame_at(self.at).is_none() {
+                    (self.log, self.at) = ((*next).clone(), HEADER_LEN);
+                }
+                Ok(true)
+            }
+            Some(_) => {
+                let floor = self.shared.floor.load(Ordering::Acquire);
+                Err(StreamError::TooOld { oldest: self.shared.position(floor) })
+            }
+        }
+    }
+
+    fn is_ours(&self, key: &[u8]) -> bool {
+        self.shared.partition_of(key) == self.partition
+    }
+
+    fn effect<'e>(&self, entry: &Record<'e>, sequence: u64) -> Option<Effect<'e>> {
+        match entry.operation {
+            Operation::Put if self.is_ours(entry.key) => Some(Effect::Put {
+                key: entry.key,
+                meta: entry.meta(sequence, self.shared.versions),
+                value: entry.value,
+            }),
+            Operation::Remove if self.is_ours(entry.key) => Some(Effect::Remove { key: entry.key }),
+            Operation::Flush => Some(Effect::Flush { cut: self.shared.position(entry.number) }),
+            Operation::FlushDue => Some(Effect::FlushDue { at: entry.expiry }),
+            Operation::Put | Operation::Remove | Operation::Unit => None,
+        }
+    }
+}
+
+impl UpdateStream for LogStream {
+    fn next(
+        &mut self,
+        count: usize,
+        visit: &mut dyn FnMut(Position, Timestamp, &Effect<'_>),
+    ) -> Result<usize, StreamError> {
+        let applied = self.shared.applied.load(Ordering::Acquire);
+        let mut visited = 0;
+        while visited < count {
+            let log = self.log.clone();
+            let Some(frame) = log.frame_at(self.at) else {
+                if self.go_on()? {
+                    continue;
+                }
+                break;
+            };
+            let mut at = self.at.max(frame.payload_start);
+            log.bytes_from(crate::layout::narrow(frame.payload_start))?;
+            let mut rest = log.range(at, frame.end);
+            while visited < count {
+                let Some(entry) = record::parse(rest) else {
+                    // What fills the frame up.
+                    at = frame.end;
+                    break;
+                };
+                let mut sequence = log.id + at as u64;
+                let mut len = entry.len;
+                let mut effect = self.effect(&entry, sequence);
+                if entry.operation == Operation::Unit {
+                    let mut effects = Vec::new();
+                    for _ in 0..entry.number {
+                        let part = rest.get(len..).and_then(record::parse);
+                        let Some(part) = part else { break };
+                        sequence = log.id + (at + len) as u64;
+                        effects.extend(self.effect(&part, sequence));
+                        len += part.len;
+                    }
+                    effect = (!effects.is_empty()).then_some(Effect::Unit(effects));
+                }
+                if sequence > applied {
+                    self.at = at;
+                    return Ok(visited);
+                }
+                if let Some(effect) = effect {
+                    visit(self.shared.position(sequence), frame.time, &effect);
+                    visited += 1;
+                }
+                at += len;
+                rest = rest.get(len..).unwrap_or_default();
+            }
+            self.at = at;
+        }
+        Ok(visited)
+    }
+}
