@@ -11,6 +11,7 @@ use crate::index::{Place, spread};
 use crate::layout::footer::EntryKind;
 use crate::layout::header::{SegmentHeader, SegmentKind};
 use crate::layout::record::{self, Fields, Operation, Record};
+use crate::pins::Pins;
 use crate::removals::{Kept, Removal, Removals};
 use crate::segment::{file_name, new_file_name};
 use crate::writer::{Account, Writer, refused};
@@ -287,11 +288,14 @@ impl Hash {
         let tables = self.shared.tables.load_full();
         let Some(segment) = tables.segment(slot) else { return Ok(None) };
         let (mut at, mut read) = (from, 0);
-        let mut group = Vec::with_capacity(GROUP_LEN);
         while read < SLICE_LEN {
-            let Some((frame, payload)) = segment.checked_frame(at)? else { return Ok(None) };
+            let pins = Pins::new();
+            let Some((frame, payload)) = segment.checked_frame(at, &pins)? else {
+                return Ok(None);
+            };
             let mut offset = frame.payload_start();
             let mut rest = payload;
+            let mut group = Vec::with_capacity(GROUP_LEN);
             loop {
                 group.clear();
                 while let Some(entry) = record::parse(rest).filter(|_| group.len() < GROUP_LEN) {
@@ -397,7 +401,7 @@ impl Hash {
             cut: writer.cut,
             flush_due: writer.flush_due,
         };
-        let pack = Head::new(blank, header, slot, writer.width());
+        let pack = Head::new(blank, header, slot, writer.width(), writer.packing.clone());
         writer.account(slot, |account| {
             *account =
                 Account { id: header.id, lowest: u64::MAX, is_pack: true, ..Account::default() };

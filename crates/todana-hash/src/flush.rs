@@ -92,6 +92,7 @@ impl Hash {
     ) -> io::Result<()> {
         for output in outputs {
             output.write(&mut flusher.buffer)?;
+            output.teach(&*self.home.disk, &self.home.directory)?;
         }
         if let Some(last) = outputs.last() {
             flusher.unsynced = Some(last.file.clone());
@@ -130,9 +131,10 @@ impl Hash {
             head.file.sync()?;
         }
         let tail = &head.segment;
-        let frames = head.frames().to_vec();
+        let frames = head.frames();
         let (file, token) = (head.file.clone(), tail.token.clone());
-        let segment = Segment::of_file(tail.slot, &head.header, file, frames, token)?;
+        let segment =
+            Segment::of_file(tail.slot, &head.header, file, frames, token, &self.reading)?;
         let mut writer = self.writer.lock();
         let (lowest, highest) = head.range();
         writer.account(tail.slot, |account| {

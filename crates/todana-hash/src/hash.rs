@@ -5,10 +5,13 @@ use crate::flush::Flusher;
 use crate::index::{Probe, spread};
 use crate::layout::record::{Fields, Operation};
 use crate::options::{FlushPolicy, HashOptions};
+use crate::pins::Pins;
+use crate::segment::Reading;
 use crate::shared::Shared;
 use crate::snapshot::IndexWalk;
 use crate::stream::LogStream;
 use crate::view::Tables;
+use crate::writer::Home;
 use crate::writer::{Change, Writer};
 use arc_swap::Guard;
 use parking_lot::{Mutex, RwLock};
@@ -34,6 +37,8 @@ pub(crate) const JOB_FLUSH: usize = 0;
 /// A persistent hash store.
 pub struct Hash {
     pub(crate) options: HashOptions,
+    pub(crate) home: Home,
+    pub(crate) reading: Reading,
     pub(crate) clock: StoreClock,
     pub(crate) hash: IndexHash,
     pub(crate) shared: Arc<Shared>,
@@ -202,7 +207,8 @@ impl Hash {
                 std::thread::yield_now();
                 continue;
             }
-            let found = tables.find(hash, key);
+            let pins = Pins::new();
+            let found = tables.find(hash, key, &pins);
             if let Ok(Probe::Reload) = found {
                 *tables = self.shared.tables.load();
                 continue;
@@ -249,7 +255,8 @@ impl Hash {
         self.shared.index.prefetch(hash);
         let mut writer = self.writer.lock();
         let tables = writer.tables.take().unwrap_or_else(|| self.shared.tables.load_full());
-        let (seat, hit) = tables.seek(&writer.index, hash, key)?;
+        let pins = Pins::new();
+        let (seat, hit) = tables.seek(&writer.index, hash, key, &pins)?;
         let view = hit
             .filter(|hit| !hit.record.expiry.is_past(now))
             .map(|hit| edit::view(&hit, self.position(hit.sequence()), self.shared.versions));
@@ -300,9 +307,11 @@ impl Hash {
         let mut writer = self.writer.lock();
         let tables = self.shared.tables.load();
         let mut hits = Vec::with_capacity(keys.len());
-        for key in keys {
+        let mut pins = Vec::new();
+        pins.resize_with(keys.len(), Pins::new);
+        for (key, pins) in keys.iter().zip(&pins) {
             let hash = self.hash_of(key);
-            hits.push((hash, tables.seek(&writer.index, hash, key)?.1));
+            hits.push((hash, tables.seek(&writer.index, hash, key, pins)?.1));
         }
         let views: Vec<Option<View<'_>>> = hits
             .iter()

@@ -1,9 +1,12 @@
 //! Where entries are appended: a segment that is being written, in memory first.
 
+use crate::codec::Packing;
 use crate::layout::footer::{self, EntryKind, FooterEntry, Summary, Tables};
 use crate::layout::frame::{self, Frame, PAYLOAD_LEN, header_len};
 use crate::layout::header::{HEADER_LEN, SegmentHeader};
+use crate::layout::record;
 use crate::segment::{Segment, new_file_name};
+use parking_lot::Mutex;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,8 +74,10 @@ pub(crate) struct Head {
     open: Option<(usize, usize)>,
     /// Frames that are closed and not written yet.
     closed: Vec<Frame>,
-    /// All frames that are closed.
-    frames: Vec<Frame>,
+    /// Byte of the segment where the last closed frame ends.
+    frames_end: usize,
+    written: Arc<Mutex<Written>>,
+    packing: Option<Arc<Packing>>,
     header_written: bool,
     removals_len: u64,
     lowest: u64,
@@ -80,6 +85,14 @@ pub(crate) struct Head {
     time: Timestamp,
     cut: u64,
     flush_due: Expiry,
+}
+
+/// The frames that are in the file.
+#[derive(Debug)]
+struct Written {
+    frames: Vec<Frame>,
+    /// Byte of the file where the last ends.
+    end: usize,
 }
 
 /// Bytes on their way into a file.
@@ -90,10 +103,18 @@ pub(crate) struct Output {
     header: Option<Vec<u8>>,
     frames: Vec<Frame>,
     tail: Arc<Tail>,
+    written: Arc<Mutex<Written>>,
+    packing: Option<Arc<Packing>>,
 }
 
 impl Head {
-    pub(crate) fn new(blank: Blank, header: SegmentHeader, slot: u16, width: usize) -> Head {
+    pub(crate) fn new(
+        blank: Blank,
+        header: SegmentHeader,
+        slot: u16,
+        width: usize,
+        packing: Option<Arc<Packing>>,
+    ) -> Head {
         let Blank { id: _, file, len, tail, mut writer } = blank;
         writer.skip(HEADER_LEN);
         Head {
@@ -106,7 +127,9 @@ impl Head {
             tables: Tables::default(),
             open: None,
             closed: Vec::new(),
-            frames: Vec::new(),
+            frames_end: HEADER_LEN,
+            written: Arc::new(Mutex::new(Written { frames: Vec::new(), end: HEADER_LEN })),
+            packing,
             header_written: false,
             removals_len: 0,
             lowest: u64::MAX,
@@ -129,7 +152,7 @@ impl Head {
 
     /// Bytes that the finished file will take, as things stand.
     pub(crate) fn file_len(&self) -> usize {
-        self.tail.len() + self.tables.footer_len()
+        self.tail.len() + self.tables.footer_len_max()
     }
 
     /// Bytes that are left for entries.
@@ -228,11 +251,11 @@ impl Head {
             self.tables.add_entry(promised - payload_len, EntryKind::Other, 0, 0);
             payload_len = promised;
         }
-        self.tables.add_frame(payload_len);
+        self.tables.add_frame();
         self.time = self.time.max(now);
-        let frame = Frame { start, payload_len, time: now };
+        let frame = Frame::plain(start, payload_len, now);
+        self.frames_end = frame.end();
         self.closed.push(frame);
-        self.frames.push(frame);
         self.tail.publish();
     }
 
@@ -249,6 +272,8 @@ impl Head {
             header,
             frames: std::mem::take(&mut self.closed),
             tail: self.tail.tail().clone(),
+            written: self.written.clone(),
+            packing: self.packing.clone(),
         })
     }
 
@@ -267,9 +292,14 @@ impl Head {
         self.removals_len
     }
 
-    /// Frames that were closed.
-    pub(crate) fn frames(&self) -> &[Frame] {
-        &self.frames
+    /// Byte of the segment where the last closed frame ends.
+    pub(crate) fn frames_end(&self) -> usize {
+        self.frames_end
+    }
+
+    /// The frames that were written.
+    pub(crate) fn frames(&self) -> Vec<Frame> {
+        self.written.lock().frames.clone()
     }
 
     /// What its footer will say of its entries.
@@ -288,8 +318,9 @@ impl Head {
     /// # Errors
     /// What the disk says.
     pub(crate) fn write_footer(&self, synced: bool) -> io::Result<usize> {
+        let written = self.written.lock();
         let summary = Summary {
-            frames_end: self.frames.last().map_or(HEADER_LEN, Frame::end),
+            frames_end: written.end,
             count: 0,
             lowest: self.lowest,
             highest: self.highest,
@@ -299,7 +330,7 @@ impl Head {
             synced,
             width: self.width,
         };
-        write_footer(&*self.file, self.header.id, &self.tables, &summary)
+        write_footer(&*self.file, self.header.id, &self.tables, &written.frames, &summary)
     }
 }
 
@@ -311,9 +342,10 @@ pub(crate) fn write_footer(
     file: &dyn DiskFile,
     id: u64,
     tables: &Tables,
+    frames: &[Frame],
     summary: &Summary,
 ) -> io::Result<usize> {
-    let bytes = footer::encode(id, tables, summary);
+    let bytes = footer::encode(id, tables, frames, summary);
     let len = summary.frames_end + bytes.len();
     file.write_at(summary.frames_end as u64, &bytes)?;
     file.set_len(len as u64)?;
@@ -332,10 +364,23 @@ impl Output {
         }
         let published = self.tail.published();
         buffer.clear();
-        let mut at = self.frames.first().map_or(0, |frame| frame.start);
+        let mut written = self.written.lock();
+        let mut at = written.end;
+        let mut packed = Vec::new();
         for frame in &self.frames {
             let payload = published.get(frame.payload_start()..frame.end()).unwrap_or_default();
-            frame::encode(self.id, frame, payload, buffer);
+            let mut frame = Frame { at: written.end, ..*frame };
+            let mut stored = payload;
+            if let Some(packing) = &self.packing {
+                frame.form = packing.pack(payload, &mut packed);
+                if frame.form.is_packed() {
+                    stored = &packed;
+                }
+                frame.stored_len = stored.len();
+            }
+            frame::encode(self.id, &frame, stored, buffer);
+            written.end = frame.stored_end();
+            written.frames.push(frame);
             if buffer.len() >= WRITE_LEN {
                 self.file.write_at(at as u64, buffer)?;
                 at += buffer.len();
@@ -346,5 +391,24 @@ impl Output {
             self.file.write_at(at as u64, buffer)?;
         }
         Ok(())
+    }
+
+    /// Has the store's codec learn from what is written.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn teach(&self, disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+        let Some(packing) = &self.packing else { return Ok(()) };
+        let published = self.tail.published();
+        let entries = self.frames.iter().flat_map(|frame| {
+            let mut rest = published.get(frame.payload_start()..frame.end()).unwrap_or_default();
+            std::iter::from_fn(move || {
+                let entry = record::parse(rest)?;
+                let (bytes, after) = rest.split_at_checked(entry.len)?;
+                rest = after;
+                Some(bytes)
+            })
+        });
+        packing.learn(entries, disk, directory)
     }
 }

@@ -12,20 +12,30 @@
 //! Limits: keys to 64 KiB, values to 32 MiB, 65,535 segments of up to 64 MiB (4 TiB).
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod check;
 mod close;
+mod codec;
+#[cfg(test)]
+mod codec_tests;
 mod compact;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
 mod crash_tests;
 mod edit;
 mod flush;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod head;
 #[expect(clippy::cast_possible_truncation, reason = "numbers are masked to their fields")]
 mod index;
 mod layout;
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
+mod model_tests;
 mod options;
+mod pins;
 mod recovery;
 mod removals;
 mod repair;
@@ -44,6 +54,7 @@ mod view;
 mod writer;
 
 pub use check::{Checked, Finding, OnProgress};
+pub use codec::{Codec, Lz4, Zstd};
 pub use hash::Hash;
 pub use layout::identity::FORMAT;
 pub use options::{FlushPolicy, HashOptions, Mode};

@@ -1,5 +1,7 @@
 //! How a store is opened.
 
+use crate::codec::Codec;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When what was written is made safe against a loss of power.
@@ -35,6 +37,12 @@ pub struct HashOptions {
     pub versions: bool,
     /// *New:* number of partitions, for replication: each has an update stream of its own. At least 1.
     pub partitions: u16,
+    /// *New:* packs the store's frames. A store is opened with the codec that made it; for `lz4` and
+    /// `zstd` it need not be given.
+    pub codec: Option<Arc<dyn Codec>>,
+    /// Bytes of memory for frames that cannot be mapped: of a store with a codec, or on a disk without
+    /// mappings.
+    pub cache_bytes: u64,
     /// Space over live data, in percent, above which compaction works.
     pub space_percent: u32,
     /// Bytes a second that compaction may move while space is within its bound; 0 for no limit.
@@ -53,6 +61,8 @@ impl Default for HashOptions {
             flush: FlushPolicy::Group,
             versions: true,
             partitions: 1,
+            codec: None,
+            cache_bytes: 64 << 20,
             space_percent: 150,
             compaction_bytes_per_s: 64 << 20,
             least_segment_bytes: 1 << 20,

@@ -4,13 +4,15 @@ mod build;
 mod chain;
 mod load;
 
+use crate::blocks::FrameCache;
+use crate::codec::{Packing, built_in};
 use crate::hash::Hash;
 use crate::head::Blank;
 use crate::layout::header::SegmentKind;
 use crate::layout::identity::{self, Identity};
 use crate::layout::narrow;
 use crate::options::{HashOptions, Mode};
-use crate::segment::{file_name, parse_name};
+use crate::segment::{Reading, file_name, parse_name};
 use crate::shared::Shared;
 use crate::writer::{Home, IDENTITY, Writer, refused};
 use arc_swap::ArcSwap;
@@ -128,10 +130,32 @@ pub(crate) fn make_directory(disk: &dyn Disk, directory: &Path) -> io::Result<()
     Ok(())
 }
 
+/// The codec that a store was made with.
+fn packing_of(
+    home: &Home,
+    options: &HashOptions,
+    identity: &Identity,
+) -> Result<Option<Arc<Packing>>, Error> {
+    let name = &identity.codec;
+    let given = options.codec.clone();
+    let codec = match given.filter(|codec| codec.name() == name) {
+        None if name.is_empty() => return Ok(None),
+        None => built_in(name),
+        given => given,
+    };
+    let codec = codec.ok_or_else(|| {
+        let shown = home.directory.display();
+        Error::Open(format!("{shown} is packed by the codec `{name}`, which has to be given"))
+    })?;
+    let packing = Packing::open(codec, &*home.disk, &home.directory)?;
+    Ok(Some(Arc::new(packing)))
+}
+
 struct Opening {
     home: Home,
     options: HashOptions,
     identity: Identity,
+    packing: Option<Arc<Packing>>,
     report: Report,
     is_new: bool,
     /// Files without a header.
@@ -145,7 +169,8 @@ impl Opening {
             None => (Opening::make(&home, &options)?, true),
         };
         let report = Report { clean: identity.clean, cut: Vec::new() };
-        Ok(Opening { home, options, identity, report, is_new, blanks: Vec::new() })
+        let packing = packing_of(&home, &options, &identity)?;
+        Ok(Opening { home, options, identity, packing, report, is_new, blanks: Vec::new() })
     }
 
     fn make(home: &Home, options: &HashOptions) -> Result<Identity, Error> {
@@ -162,7 +187,7 @@ impl Opening {
             seed: random_seed(),
             partitions: options.partitions.max(1),
             versions: options.versions,
-            codec: String::new(),
+            codec: options.codec.as_ref().map_or(String::new(), |codec| codec.name().to_owned()),
             next_id: 1,
             stream_floor: 0,
             incarnation: 0,
@@ -219,7 +244,9 @@ impl Opening {
     }
 
     fn build(self, segments: Vec<Loaded>) -> Result<Hash, Error> {
-        let Opening { home, options, mut identity, report, .. } = self;
+        let Opening { home, options, mut identity, packing, report, .. } = self;
+        let cache = Arc::new(FrameCache::new(options.cache_bytes));
+        let reading = Reading { packing: packing.clone(), cache };
         let count = segments.iter().map(|segment| segment.entries.count()).sum();
         let cut = segments.iter().map(|segment| segment.summary.cut).max().unwrap_or(0);
         let last_log = segments.iter().rev().find(|s| s.header.kind == SegmentKind::Log);
@@ -233,7 +260,7 @@ impl Opening {
             clock.advance(segment.summary.time.ms());
         }
         let hash = IndexHash::new(identity.seed);
-        let mut build = Build::new(count, hash, cut)?;
+        let mut build = Build::new(count, hash, cut, reading.clone())?;
         for segment in segments {
             build.add(segment)?;
         }
@@ -241,8 +268,9 @@ impl Opening {
         let next_id = identity.next_id;
         identity.clean = false;
         let mut writer = Writer {
-            home,
+            home: home.clone(),
             identity: identity.clone(),
+            packing,
             index,
             log: None,
             retired: Vec::new(),
@@ -282,6 +310,8 @@ impl Opening {
         }
         Ok(Hash {
             options,
+            home,
+            reading,
             clock,
             hash,
             shared,

@@ -12,6 +12,7 @@ use crate::layout::footer::{EntryKind, FooterEntry};
 use crate::layout::header::SegmentKind;
 use crate::layout::narrow;
 use crate::layout::record::{Fields, Operation};
+use crate::pins::Pins;
 use crate::segment::{file_name, read_footer};
 use crate::writer::Account;
 use std::collections::{HashMap, HashSet};
@@ -184,7 +185,8 @@ impl Hash {
         for group in needed.chunks(GROUP_LEN) {
             let mut writer = self.writer.lock();
             for removal in group {
-                let Some(hit) = tables.entry(removal.place)? else { continue };
+                let pins = Pins::new();
+                let Some(hit) = tables.entry(removal.place, &pins)? else { continue };
                 let sequence = removal.sequence;
                 let fields = Fields { position: Some(sequence), ..Fields::of(Operation::Remove) };
                 let (place, len) = self.append_moved(

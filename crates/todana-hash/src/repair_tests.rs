@@ -152,12 +152,11 @@ fn a_footer_that_tells_of_other_frames_is_found() {
     let mut tables = crate::layout::footer::Tables::default();
     let width = trailer.summary.width;
     let frames = crate::layout::footer::frames(&reader);
-    frames.iter().for_each(|frame| tables.add_frame(frame.payload_len));
     for (at, entry) in reader.enumerate() {
         let hash = if at == 1 { entry.hash ^ (1 << 60) } else { entry.hash };
         tables.add_entry(entry.len, entry.kind, hash, width);
     }
-    let footer = crate::layout::footer::encode(id, &tables, &trailer.summary);
+    let footer = crate::layout::footer::encode(id, &tables, &frames, &trailer.summary);
     write(&path.join(name), trailer.summary.frames_end, &footer);
     let checked = check(&path);
     assert_eq!(checked.findings.len(), 1, "{:?}", checked.findings);

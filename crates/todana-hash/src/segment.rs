@@ -1,11 +1,14 @@
 //! A segment as readers see it: bytes that never change, wherever they are.
 
+use crate::blocks::{Blocks, FrameCache};
+use crate::codec::Packing;
 use crate::layout::footer;
 use crate::layout::frame::{self, Frame, PIECE_LEN};
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use crate::pins::Pins;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use todana_engine::Error;
 use todana_io::{DiskFile, Mapping, Tail, prefetch};
 use todana_record::Timestamp;
@@ -17,8 +20,15 @@ enum Source {
     Tail(Arc<Tail>),
     /// In the file, as memory.
     Mapped(Mapping),
-    /// In the file, read as a whole when first asked for: disks without mappings.
-    File(Arc<dyn DiskFile>, OnceLock<Box<[u8]>>),
+    /// In the file, frame by frame.
+    Blocks(Blocks),
+}
+
+/// What reading of files that are not mapped needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) packing: Option<Arc<Packing>>,
+    pub(crate) cache: Arc<FrameCache>,
 }
 
 /// Where the entries of a frame lie, as far as they are published.
@@ -113,11 +123,16 @@ impl Segment {
         file: Arc<dyn DiskFile>,
         frames: Vec<Frame>,
         token: Arc<()>,
+        how: &Reading,
     ) -> std::io::Result<Segment> {
         let end = frames.last().map_or(HEADER_LEN, Frame::end);
-        let source = match file.map(end)? {
+        let mapping = if how.packing.is_none() { file.map(end)? } else { None };
+        let source = match mapping {
             Some(mapping) => Source::Mapped(mapping),
-            None => Source::File(file, OnceLock::new()),
+            None => {
+                let Reading { packing, cache } = how.clone();
+                Source::Blocks(Blocks { file, packing, cache })
+            }
         };
         let words = end.div_ceil(PIECE_LEN).div_ceil(64);
         Ok(Segment {
@@ -143,7 +158,7 @@ impl Segment {
     pub(crate) fn end(&self) -> usize {
         match &self.source {
             Source::Tail(tail) => tail.published().len().max(HEADER_LEN),
-            Source::Mapped(_) | Source::File(..) => self.end,
+            Source::Mapped(_) | Source::Blocks(_) => self.end,
         }
     }
 
@@ -158,8 +173,8 @@ impl Segment {
         let end = self.end();
         let Source::Tail(_) = self.source else {
             let frame = self.frames.get(self.frames.partition_point(|frame| frame.end() <= at))?;
-            let payload_start = frame.payload_start();
-            return Some(Payload { payload_start, end: frame.end(), time: frame.time });
+            let (payload_start, time) = (frame.payload_start(), self.time_of(frame));
+            return Some(Payload { payload_start, end: frame.end(), time });
         };
         let opened = self.opened.lock();
         let after = opened.partition_point(|&(start, ..)| start <= at);
@@ -170,35 +185,21 @@ impl Segment {
         (end > payload_start).then_some(Payload { payload_start, end, time })
     }
 
-    /// Bytes that were published, unchecked: [`bytes_from`](Segment::bytes_from) of their frame comes
-    /// first.
-    pub(crate) fn range(&self, from: usize, to: usize) -> &[u8] {
-        let all = self.all().unwrap_or_default();
-        all.get(from..to.min(all.len())).unwrap_or_default()
-    }
-
-    /// Whether it is still being written.
-    pub(crate) fn is_tail(&self) -> bool {
-        matches!(self.source, Source::Tail(_))
-    }
-
-    /// Everything there is, unchecked.
-    #[inline]
-    fn all(&self) -> Result<&[u8], Error> {
+    /// When a frame was written: footers do not say it.
+    fn time_of(&self, frame: &Frame) -> Timestamp {
+        let mut bytes = vec![0; frame.stored_start() - frame.at];
         match &self.source {
-            Source::Tail(tail) => Ok(tail.published()),
-            Source::Mapped(mapping) => Ok(mapping.get(..self.end).unwrap_or_default()),
-            Source::File(file, bytes) => match bytes.get() {
-                Some(bytes) => Ok(bytes),
-                None => {
-                    let mut read = vec![0; self.end].into_boxed_slice();
-                    file.read_exact_at(0, &mut read).map_err(|error| {
-                        Error::Corrupt(format!("{} cannot be read: {error}", self.name()))
-                    })?;
-                    Ok(bytes.get_or_init(|| read))
-                }
-            },
+            Source::Tail(_) => return frame.time,
+            Source::Mapped(mapping) => {
+                let there = mapping.get(frame.at..frame.stored_start()).unwrap_or_default();
+                bytes.get_mut(..there.len()).unwrap_or_default().copy_from_slice(there);
+            }
+            Source::Blocks(blocks) => {
+                // What cannot be read is told when its entries are.
+                let _ = blocks.file.read_exact_at(frame.at as u64, &mut bytes);
+            }
         }
+        frame::read_header(self.id, frame.at, &bytes).map_or(frame.time, |(read, _)| read.time)
     }
 
     /// Brings the entry at `offset` near; nothing is checked.
@@ -207,30 +208,56 @@ impl Segment {
         let bytes = match &self.source {
             Source::Tail(tail) => tail.published(),
             Source::Mapped(mapping) => mapping,
-            Source::File(_, bytes) => bytes.get().map_or(&[][..], |bytes| bytes),
+            Source::Blocks(_) => return,
         };
         prefetch_entry(bytes.get(offset as usize..).unwrap_or_default());
     }
 
-    /// The bytes from the entry at `offset` on, checked against their sums.
+    /// The bytes from the entry at `offset` on, checked against their sums; where frames have to be read,
+    /// to the end of its frame, which `pins` keeps.
     ///
     /// # Errors
     /// [`Error::Corrupt`] with the file and the place.
     #[inline]
-    pub(crate) fn bytes_from(&self, offset: u32) -> Result<&[u8], Error> {
-        let all = self.all()?;
+    pub(crate) fn bytes_from<'a>(&'a self, offset: u32, pins: &'a Pins) -> Result<&'a [u8], Error> {
         let at = offset as usize;
-        if !self.is_tail() {
-            let piece = at / PIECE_LEN;
-            let word = self.verified.get(piece / 64);
-            let bit = 1 << (piece % 64);
-            if word.is_none_or(|word| word.load(Ordering::Relaxed) & bit == 0) {
-                self.verify_around(all, piece)?;
+        let all = match &self.source {
+            Source::Tail(tail) => tail.published(),
+            Source::Mapped(mapping) => {
+                let all = mapping.get(..self.end).unwrap_or_default();
+                let piece = at / PIECE_LEN;
+                let word = self.verified.get(piece / 64);
+                let bit = 1 << (piece % 64);
+                if word.is_none_or(|word| word.load(Ordering::Relaxed) & bit == 0) {
+                    self.verify_around(all, piece)?;
+                }
+                all
             }
-        }
+            Source::Blocks(blocks) => return self.block_from(blocks, at, pins),
+        };
         let bytes = all.get(at..).unwrap_or_default();
         prefetch_entry(bytes);
         Ok(bytes)
+    }
+
+    #[cold]
+    fn block_from<'a>(
+        &self,
+        blocks: &Blocks,
+        at: usize,
+        pins: &'a Pins,
+    ) -> Result<&'a [u8], Error> {
+        let number = self.frames.partition_point(|frame| frame.end() <= at);
+        let Some(frame) = self.frames.get(number) else { return Ok(&[]) };
+        let read = blocks.get(self.id, number, frame);
+        let payload = pins.keep(read.map_err(|reason| self.corrupt(frame, &reason))?);
+        let from = at.checked_sub(frame.payload_start());
+        Ok(from.and_then(|from| payload.get(from..)).unwrap_or_default())
+    }
+
+    fn corrupt(&self, frame: &Frame, reason: &str) -> Error {
+        let (name, at) = (self.name(), frame.at);
+        Error::Corrupt(format!("{name}: the frame at byte {at} {reason}"))
     }
 
     /// Checks the frames that reach into a piece of 16 KiB.
@@ -247,16 +274,14 @@ impl Segment {
         Ok(())
     }
 
-    fn verify(&self, all: &[u8], frame: &Frame) -> Result<Frame, Error> {
-        let corrupt = || {
-            let (name, start) = (self.name(), frame.start);
-            Error::Corrupt(format!("{name}: the frame at byte {start} fails its checksum"))
-        };
-        let bytes = all.get(frame.start..).unwrap_or_default();
-        let (read, sums) = frame::read_header(self.id, frame.start, bytes).ok_or_else(corrupt)?;
-        let payload = all.get(read.payload_start()..read.end()).ok_or_else(corrupt)?;
-        match read.payload_len == frame.payload_len && frame::is_intact(payload, sums) {
-            true => Ok(read),
+    fn verify<'a>(&self, all: &'a [u8], frame: &Frame) -> Result<(Frame, &'a [u8]), Error> {
+        let corrupt = || self.corrupt(frame, "fails its checksum");
+        let bytes = all.get(frame.at..).unwrap_or_default();
+        let (read, sums) = frame::read_header(self.id, frame.at, bytes).ok_or_else(corrupt)?;
+        let stored = all.get(read.stored_start()..read.stored_end()).ok_or_else(corrupt)?;
+        let same = Frame { time: read.time, ..*frame } == read;
+        match same && frame::is_intact(stored, sums) {
+            true => Ok((read, stored)),
             false => Err(corrupt()),
         }
     }
@@ -265,12 +290,22 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::Corrupt`].
-    pub(crate) fn checked_frame(&self, at: usize) -> Result<Option<(Frame, &[u8])>, Error> {
-        let Some(frame) = self.frames.get(at) else { return Ok(None) };
-        let all = self.all()?;
-        let read = self.verify(all, frame)?;
-        let payload = all.get(read.payload_start()..read.end()).unwrap_or_default();
-        Ok(Some((read, payload)))
+    pub(crate) fn checked_frame<'a>(
+        &'a self,
+        number: usize,
+        pins: &'a Pins,
+    ) -> Result<Option<(Frame, &'a [u8])>, Error> {
+        let Some(frame) = self.frames.get(number) else { return Ok(None) };
+        match &self.source {
+            Source::Tail(_) => Ok(None),
+            Source::Mapped(mapping) => self.verify(mapping, frame).map(Some),
+            // Past the cache: who walks through all of it comes once.
+            Source::Blocks(blocks) => {
+                let read = blocks.read(self.id, frame);
+                let (read, payload) = read.map_err(|reason| self.corrupt(frame, &reason))?;
+                Ok(Some((read, pins.keep(payload.into()))))
+            }
+        }
     }
 }
 

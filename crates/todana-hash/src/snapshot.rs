@@ -1,6 +1,7 @@
 //! A complete state to start from: a walk through the index, with the logs after its beginning kept.
 
 use crate::edit;
+use crate::pins::Pins;
 use crate::shared::Shared;
 use std::sync::Arc;
 use todana_engine::{Error, Snapshot, StreamError, View};
@@ -71,9 +72,10 @@ impl Shared {
         let next = self.index.walk(from, count.max(1), &mut |place| places.push(place));
         let after = self.tables.load_full();
         for place in places {
-            let hit = match before.entry(place)? {
+            let pins = Pins::new();
+            let hit = match before.entry(place, &pins)? {
                 Some(hit) => Some(hit),
-                None => after.entry(place)?,
+                None => after.entry(place, &pins)?,
             };
             if let Some(hit) = hit {
                 visit(&edit::view(&hit, self.position(hit.sequence()), self.versions));

@@ -2,6 +2,7 @@
 
 use crate::layout::header::HEADER_LEN;
 use crate::layout::record::{self, Operation, Record};
+use crate::pins::Pins;
 use crate::segment::Segment;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -42,7 +43,8 @@ impl LogStream {
             // Its own entry is the last one that the reader has.
             Some(offset) => {
                 let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-                let bytes = log.bytes_from(crate::layout::narrow(offset))?;
+                let pins = Pins::new();
+                let bytes = log.bytes_from(crate::layout::narrow(offset), &pins)?;
                 match record::parse(bytes).filter(|_| offset >= HEADER_LEN) {
                     Some(entry) => offset + entry.len,
                     None => return Err(too_old),
@@ -113,8 +115,9 @@ impl UpdateStream for LogStream {
                 break;
             };
             let mut at = self.at.max(frame.payload_start);
-            log.bytes_from(crate::layout::narrow(frame.payload_start))?;
-            let mut rest = log.range(at, frame.end);
+            let pins = Pins::new();
+            let bytes = log.bytes_from(crate::layout::narrow(at), &pins)?;
+            let mut rest = bytes.get(..bytes.len().min(frame.end - at)).unwrap_or_default();
             while visited < count {
                 let Some(entry) = record::parse(rest) else {
                     // What fills the frame up.

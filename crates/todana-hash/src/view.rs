@@ -2,6 +2,7 @@
 
 use crate::index::{Check, Index, IndexWriter, Place, Probe, Seat};
 use crate::layout::record::{self, Record};
+use crate::pins::Pins;
 use crate::segment::Segment;
 use std::sync::Arc;
 use todana_engine::Error;
@@ -44,9 +45,13 @@ impl Tables {
     /// # Errors
     /// [`Error::Corrupt`].
     #[inline]
-    pub(crate) fn entry(&self, place: Place) -> Result<Option<Hit<'_>>, Error> {
+    pub(crate) fn entry<'t>(
+        &'t self,
+        place: Place,
+        pins: &'t Pins,
+    ) -> Result<Option<Hit<'t>>, Error> {
         let Some(segment) = self.segment(place.slot) else { return Ok(None) };
-        let bytes = segment.bytes_from(place.offset)?;
+        let bytes = segment.bytes_from(place.offset, pins)?;
         let at = segment.id + u64::from(place.offset);
         Ok(record::parse(bytes).map(|record| Hit { place, at, record }))
     }
@@ -67,9 +72,10 @@ impl Tables {
         &'t self,
         place: Place,
         key: &[u8],
+        pins: &'t Pins,
         failure: &mut Option<Error>,
     ) -> Check<Option<Hit<'t>>> {
-        match self.entry(place) {
+        match self.entry(place, pins) {
             Ok(Some(hit)) if hit.record.key == key => Check::Is(Some(hit)),
             Ok(None) if self.segment(place.slot).is_none() => Check::Reload,
             Ok(_) => Check::IsNot,
@@ -85,9 +91,14 @@ impl Tables {
     /// # Errors
     /// [`Error::Corrupt`].
     #[inline]
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Result<Probe<Hit<'_>>, Error> {
+    pub(crate) fn find<'t>(
+        &'t self,
+        hash: u64,
+        key: &[u8],
+        pins: &'t Pins,
+    ) -> Result<Probe<Hit<'t>>, Error> {
         let mut failure = None;
-        let check = |place| self.check(place, key, &mut failure);
+        let check = |place| self.check(place, key, pins, &mut failure);
         let probe = self.index.probe(hash, check);
         match (failure, probe) {
             (Some(error), _) => Err(error),
@@ -102,14 +113,15 @@ impl Tables {
     /// # Errors
     /// [`Error::Corrupt`].
     #[inline]
-    pub(crate) fn seek(
-        &self,
+    pub(crate) fn seek<'t>(
+        &'t self,
         index: &IndexWriter,
         hash: u64,
         key: &[u8],
-    ) -> Result<(Seat, Option<Hit<'_>>), Error> {
+        pins: &'t Pins,
+    ) -> Result<(Seat, Option<Hit<'t>>), Error> {
         let mut failure = None;
-        let (seat, hit) = index.seek(hash, |place| self.check(place, key, &mut failure));
+        let (seat, hit) = index.seek(hash, |place| self.check(place, key, pins, &mut failure));
         match failure {
             Some(error) => Err(error),
             None => Ok((seat, hit.flatten())),

@@ -1,9 +1,10 @@
 //! The one writer's state: everything that is changed under its lock.
 
+use crate::codec::Packing;
 use crate::head::{Blank, Head};
 use crate::index::{Check, IndexWriter, Place, Seat};
 use crate::layout::footer::EntryKind;
-use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use crate::layout::header::{SegmentHeader, SegmentKind};
 use crate::layout::identity::Identity;
 use crate::layout::record::{Fields, HEAD_LEN_MAX, Operation};
 use crate::segment::{Segment, file_name};
@@ -58,6 +59,7 @@ pub(crate) struct Home {
 pub(crate) struct Writer {
     pub(crate) home: Home,
     pub(crate) identity: Identity,
+    pub(crate) packing: Option<Arc<Packing>>,
     pub(crate) index: IndexWriter,
     /// Where changes are appended; none in a store that is read only.
     pub(crate) log: Option<Head>,
@@ -258,7 +260,7 @@ impl Writer {
         let mut previous = previous;
         if let Some(mut log) = self.log.take() {
             log.close_frame(now);
-            let end = log.frames().last().map_or(HEADER_LEN, |frame| frame.end());
+            let end = log.frames_end();
             previous = Some((log.header.id, crate::layout::narrow(end)));
             log.end_with(self.cut, self.flush_due);
             if let Some(account) = self.accounts.get_mut(usize::from(log.segment.slot)) {
@@ -275,7 +277,7 @@ impl Writer {
             cut: self.cut,
             flush_due: self.flush_due,
         };
-        let log = Head::new(blank, header, slot, self.width());
+        let log = Head::new(blank, header, slot, self.width(), self.packing.clone());
         self.accounts[usize::from(slot)] =
             Account { id: header.id, lowest: header.id, highest: u64::MAX, ..Account::default() };
         let segment = log.segment.clone();

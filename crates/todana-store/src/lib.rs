@@ -45,4 +45,5 @@ pub use todana_hash::FORMAT as HASH_FORMAT;
 pub use todana_hash::{
     Checked, Finding, FlushPolicy, Hash, HashOptions, Mode, OnProgress, Repaired, Report, Rescued,
 };
+pub use todana_hash::{Codec, Lz4, Zstd};
 pub use transaction::Transaction;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use todana_cache::{Cache, CacheOptions};
 use todana_engine::Engine;
-use todana_hash::{FlushPolicy, Hash, HashOptions, Mode};
+use todana_hash::{Codec, FlushPolicy, Hash, HashOptions, Lz4, Mode, Zstd};
 use todana_io::{Clock, SystemClock, SystemDisk};
 
 /// Bytes of a store in memory, unless it says otherwise.
@@ -15,10 +15,9 @@ const MEMORY_BYTES: u64 = 64 << 20;
 /// Options of stores in memory.
 const MEMORY_OPTIONS: &str = "memory=SIZE, evictions=on|off, cas=on|off";
 /// Options of hash stores.
-const HASH_OPTIONS: &str =
-    "flush=group|never|interval=TIME, cas=on|off, mode=create|existing|read, \
-    map=on|off, space=PERCENT, compaction=SIZE (a second), stream=SIZE,
-    partitions=NUMBER";
+const HASH_OPTIONS: &str = "flush=group|never|interval=TIME, cas=on|off, mode=create|existing|read, \
+    map=on|off, space=PERCENT, compaction=SIZE (a second), stream=SIZE, \
+    partitions=NUMBER, compression=none|lz4|zstd[:LEVEL], cache=SIZE";
 
 /// A store's name, understood.
 #[derive(Debug, Clone)]
@@ -93,6 +92,15 @@ impl Name {
             self.set(option, value)?;
         }
         Ok(self)
+    }
+
+    /// The name with a codec of the caller's own, which packs what a new store holds, and without which
+    /// that store cannot be opened later. Stores in memory have none.
+    pub fn with_codec(mut self, codec: Arc<dyn Codec>) -> Name {
+        if let Name::Hash { options, .. } = &mut self {
+            options.codec = Some(codec);
+        }
+        self
     }
 
     /// Whether a change that was acknowledged should be durable, unless somebody says otherwise.
@@ -174,6 +182,8 @@ fn set_hash(options: &mut HashOptions, map: &mut bool, option: &str, value: &str
         },
         "compaction" => bytes(value).map(|bytes| options.compaction_bytes_per_s = bytes),
         "stream" => bytes(value).map(|bytes| options.stream_bytes = bytes),
+        "compression" => compression(value).map(|codec| options.codec = codec),
+        "cache" => bytes(value).map(|bytes| options.cache_bytes = bytes),
         "partitions" => match value.parse() {
             Ok(count @ 1..=4_096) => {
                 options.partitions = count;
@@ -183,6 +193,20 @@ fn set_hash(options: &mut HashOptions, map: &mut bool, option: &str, value: &str
         },
         _ => return None,
     })
+}
+
+fn compression(value: &str) -> Result<Option<Arc<dyn Codec>>, &'static str> {
+    let wanted = "none, lz4, zstd or zstd:LEVEL with a level from 1 to 22";
+    match value.split_once(':') {
+        None if value == "none" => Ok(None),
+        None if value == "lz4" => Ok(Some(Arc::new(Lz4))),
+        None if value == "zstd" => Ok(Some(Arc::new(Zstd::default()))),
+        Some(("zstd", level)) => match level.parse() {
+            Ok(level @ 1..=22) => Ok(Some(Arc::new(Zstd::with_level(level)))),
+            _ => Err(wanted),
+        },
+        _ => Err(wanted),
+    }
 }
 
 fn switch(value: &str) -> Result<bool, &'static str> {

@@ -4,11 +4,12 @@
 //! ```text
 //! entries   varint (length of the entry × 4 + kind), then, of a put or remove, the highest bytes of the
 //!           index hash, the highest first
-//! frames    varint length of the payload of each
+//! frames    varint length of the payload of each; of extended ones also varint (length of what is
+//!           stored × 8 + form)
 //! trailer   see the code; the last bytes of the file
 //! ```
 
-use super::frame::{Frame, header_len};
+use super::frame::{Form, Frame, header_len};
 use super::header::HEADER_LEN;
 use super::narrow;
 use super::record::Operation;
@@ -20,6 +21,10 @@ pub(crate) const TRAILER_LEN: usize = 72;
 const MAGIC: &[u8; 8] = b"todanaFT";
 const TIME_MASK: u64 = (1 << 48) - 1;
 const SYNCED: u64 = 1 << 48;
+/// Its frames are extended.
+const EXTENDED: u64 = 1 << 49;
+/// Two numbers of a frame's lengths, and its extension.
+const FRAME_LEN_MAX: usize = 5 + 5 + 8;
 const WIDTH_SHIFT: u32 = 56;
 
 /// What an entry is to the index.
@@ -47,7 +52,7 @@ impl EntryKind {
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     entries: Vec<u8>,
-    frames: Vec<u8>,
+    frame_count: usize,
     count: u32,
 }
 
@@ -67,8 +72,9 @@ impl Tables {
         self.count += 1;
     }
 
-    pub(crate) fn add_frame(&mut self, payload_len: usize) {
-        varint::encode(payload_len as u64, &mut self.frames);
+    /// Counts a frame, for [`footer_len_max`](Tables::footer_len_max).
+    pub(crate) fn add_frame(&mut self) {
+        self.frame_count += 1;
     }
 
     /// The entries so far. Their offsets mean nothing.
@@ -76,16 +82,17 @@ impl Tables {
         FooterReader {
             entries: Reader::new(&self.entries),
             frames: Reader::new(&[]),
+            extended: false,
             width,
             at: 0,
             frame_end: usize::MAX,
         }
     }
 
-    /// Bytes that the footer takes so far.
+    /// No fewer bytes than the footer takes so far, and extended frames take beyond their payload.
     #[inline]
-    pub(crate) fn footer_len(&self) -> usize {
-        self.entries.len() + self.frames.len() + TRAILER_LEN
+    pub(crate) fn footer_len_max(&self) -> usize {
+        self.entries.len() + self.frame_count * FRAME_LEN_MAX + TRAILER_LEN
     }
 }
 
@@ -112,24 +119,37 @@ pub(crate) struct Summary {
 }
 
 /// The bytes of a whole footer.
-pub(crate) fn encode(segment: u64, tables: &Tables, summary: &Summary) -> Vec<u8> {
-    let mut out = Vec::with_capacity(tables.footer_len());
+pub(crate) fn encode(
+    segment: u64,
+    tables: &Tables,
+    frames: &[Frame],
+    summary: &Summary,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(tables.footer_len_max());
     out.extend_from_slice(&tables.entries);
-    out.extend_from_slice(&tables.frames);
+    let extended = frames.iter().any(|frame| frame.form != Form::Plain);
+    for frame in frames {
+        varint::encode(frame.payload_len as u64, &mut out);
+        if extended {
+            varint::encode((frame.stored_len as u64) << 3 | frame.form.code(), &mut out);
+        }
+    }
+    let frames_len = out.len() - tables.entries.len();
     let sum = crc32c(&out);
     let trailer = out.len();
     out.extend_from_slice(MAGIC);
     super::put_u32(&mut out, narrow(summary.frames_end));
     super::put_u32(&mut out, narrow(tables.entries.len()));
-    super::put_u32(&mut out, narrow(tables.frames.len()));
+    super::put_u32(&mut out, narrow(frames_len));
     super::put_u32(&mut out, tables.count);
     super::put_u64(&mut out, summary.lowest);
     super::put_u64(&mut out, summary.highest);
     super::put_u64(&mut out, summary.cut);
     super::put_u64(&mut out, summary.flush_due.ms());
     let synced = if summary.synced { SYNCED } else { 0 };
+    let extended = if extended { EXTENDED } else { 0 };
     let width = (summary.width as u64) << WIDTH_SHIFT;
-    super::put_u64(&mut out, summary.time.ms() & TIME_MASK | synced | width);
+    super::put_u64(&mut out, summary.time.ms() & TIME_MASK | synced | extended | width);
     super::put_u32(&mut out, sum);
     let sum = crc32c_append(crc32c(&segment.to_le_bytes()), &out[trailer..]);
     super::put_u32(&mut out, sum);
@@ -142,6 +162,7 @@ pub(crate) struct Trailer {
     pub(crate) summary: Summary,
     entries_len: usize,
     frames_len: usize,
+    extended: bool,
     sum: u32,
 }
 
@@ -173,7 +194,8 @@ impl Trailer {
             synced: packed & SYNCED != 0,
             width: usize::try_from(packed >> WIDTH_SHIFT).ok().filter(|&width| width <= 8)?,
         };
-        Some(Trailer { summary, entries_len, frames_len, sum: reader.u32_le()? })
+        let extended = packed & EXTENDED != 0;
+        Some(Trailer { summary, entries_len, frames_len, extended, sum: reader.u32_le()? })
     }
 
     /// Bytes of the tables, which end where the trailer begins.
@@ -190,6 +212,7 @@ impl Trailer {
         Some(FooterReader {
             entries: Reader::new(entries),
             frames: Reader::new(frames),
+            extended: self.extended,
             width: self.summary.width,
             at: HEADER_LEN,
             frame_end: HEADER_LEN,
@@ -213,6 +236,7 @@ pub(crate) struct FooterEntry {
 pub(crate) struct FooterReader<'t> {
     entries: Reader<'t>,
     frames: Reader<'t>,
+    extended: bool,
     width: usize,
     at: usize,
     frame_end: usize,
@@ -235,9 +259,9 @@ impl Iterator for FooterReader<'_> {
             hash.get_mut(..self.width)?.copy_from_slice(self.entries.take(self.width)?);
         }
         if self.at == self.frame_end {
-            let payload_len = usize::try_from(self.frames.varint()?).ok()?;
-            self.at += header_len(payload_len);
-            self.frame_end = self.at + payload_len;
+            let (payload_len, ..) = self.next_frame()?;
+            self.at = self.at.checked_add(header_len(payload_len))?;
+            self.frame_end = self.at.checked_add(payload_len)?;
         }
         let offset = self.at;
         self.at += len;
@@ -247,15 +271,30 @@ impl Iterator for FooterReader<'_> {
 
 /// The frames that a footer names, their times unknown.
 pub(crate) fn frames(tables: &FooterReader<'_>) -> Vec<Frame> {
-    let mut reader = tables.frames;
-    let mut start = HEADER_LEN;
+    let mut reader = tables.clone();
+    let (mut start, mut at) = (HEADER_LEN, HEADER_LEN);
     let mut frames = Vec::new();
-    while let Some(payload_len) = reader.varint().and_then(|len| usize::try_from(len).ok()) {
-        let frame = Frame { start, payload_len, time: Timestamp::from_ms(0) };
-        start = frame.end();
+    while let Some((payload_len, stored_len, form)) = reader.next_frame() {
+        let time = Timestamp::from_ms(0);
+        let frame = Frame { start, payload_len, time, form, at, stored_len };
+        (start, at) = (frame.end(), frame.stored_end());
         frames.push(frame);
     }
     frames
+}
+
+impl FooterReader<'_> {
+    /// Lengths of the next frame's payload and of what is stored, and how.
+    fn next_frame(&mut self) -> Option<(usize, usize, Form)> {
+        // A segment is shorter than that, so no sum of lengths overflows.
+        let len = |number: u64| usize::try_from(number).ok().filter(|&len| len <= 1 << 28);
+        let payload_len = len(self.frames.varint()?)?;
+        if !self.extended {
+            return Some((payload_len, payload_len, Form::Plain));
+        }
+        let stored = self.frames.varint()?;
+        Some((payload_len, len(stored >> 3)?, Form::of_code(stored & 7)?))
+    }
 }
 
 #[cfg(test)]
@@ -265,10 +304,10 @@ mod tests {
     #[test]
     fn golden_bytes_and_round_trip() {
         let mut tables = Tables::default();
-        tables.add_frame(39);
+        tables.add_frame();
         tables.add_entry(19, EntryKind::Put, 0x1122_3344_5566_7788, 4);
         tables.add_entry(20, EntryKind::Remove, 0xaabb_ccdd_0000_0000, 4);
-        tables.add_frame(300);
+        tables.add_frame();
         tables.add_entry(300, EntryKind::Other, 5, 4);
         let summary = Summary {
             frames_end: 64 + 20 + 39 + 20 + 300,
@@ -281,8 +320,10 @@ mod tests {
             synced: true,
             width: 4,
         };
-        let bytes = encode(7, &tables, &summary);
-        assert_eq!(bytes.len(), tables.footer_len());
+        let first = Frame::plain(64, 39, Timestamp::from_ms(5));
+        let second = Frame::plain(first.end(), 300, Timestamp::from_ms(5));
+        let bytes = encode(7, &tables, &[first, second], &summary);
+        assert!(bytes.len() <= tables.footer_len_max());
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let golden = "4c1122334451aabbccddb20927ac02\
                       746f64616e614654bb0100000c00000003000000030000000100000000000000\

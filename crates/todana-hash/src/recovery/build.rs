@@ -6,7 +6,8 @@ use crate::index::{Check, IndexWriter, Place, spread};
 use crate::layout::footer::{EntryKind, FooterEntry};
 use crate::layout::header::{HEADER_LEN, SegmentKind};
 use crate::layout::narrow;
-use crate::segment::Segment;
+use crate::pins::Pins;
+use crate::segment::{Reading, Segment};
 use crate::view::{Hit, Tables};
 use crate::writer::Account;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use todana_record::IndexHash;
 pub(super) struct Build {
     hash: IndexHash,
     cut: u64,
+    reading: Reading,
     index: IndexWriter,
     tables: Tables,
     accounts: Vec<Account>,
@@ -24,27 +26,32 @@ pub(super) struct Build {
 }
 
 impl Build {
-    pub(super) fn new(records: u64, hash: IndexHash, cut: u64) -> Result<Build, Error> {
+    pub(super) fn new(
+        records: u64,
+        hash: IndexHash,
+        cut: u64,
+        reading: Reading,
+    ) -> Result<Build, Error> {
         let index = IndexWriter::new(records).map_err(failed("the index"))?;
         let tables = Tables { state: 0, index: index.index().clone(), segments: vec![None] };
         let accounts = vec![Account::default()];
-        Ok(Build { hash, cut, index, tables, accounts, removed: Vec::new() })
+        Ok(Build { hash, cut, reading, index, tables, accounts, removed: Vec::new() })
     }
 
     /// Adds what a segment has; of two entries of a key the one with the higher sequence counts.
     pub(super) fn add(&mut self, loaded: Loaded) -> Result<(), Error> {
-        let name = loaded.name();
+        let (name, end) = (loaded.name(), loaded.end());
         let slot = u16::try_from(self.accounts.len()).map_err(|_| Error::NoSpace)?;
         let Loaded { header, file, frames, entries, summary, .. } = loaded;
         let len = file.len().map_err(failed(&name))?;
-        let segment = Segment::of_file(slot, &header, file, frames, Arc::default());
+        let segment = Segment::of_file(slot, &header, file, frames, Arc::default(), &self.reading);
         self.tables.segments.push(Some(Arc::new(segment.map_err(failed(&name))?)));
         self.accounts.push(Account {
             id: header.id,
             live: 0,
             removals: 0,
             len,
-            data: (summary.frames_end - HEADER_LEN) as u64,
+            data: (end - HEADER_LEN) as u64,
             lowest: summary.lowest,
             highest: summary.highest,
             is_pack: header.kind == SegmentKind::Pack,
@@ -77,26 +84,27 @@ impl Build {
         Ok(())
     }
 
-    fn entry(&self, place: Place) -> Result<Hit<'_>, Error> {
+    fn entry<'b>(&'b self, place: Place, pins: &'b Pins) -> Result<Hit<'b>, Error> {
         let missing = || Error::Corrupt(format!("no entry at {place:?}, where a footer has one"));
-        self.tables.entry(place)?.ok_or_else(missing)
+        self.tables.entry(place, pins)?.ok_or_else(missing)
     }
 
     fn sequence(&self, place: Place) -> Result<u64, Error> {
-        Ok(self.entry(place)?.sequence())
+        Ok(self.entry(place, &Pins::new())?.sequence())
     }
 
     fn hash_at(&self, place: Place) -> Result<u64, Error> {
-        Ok(spread(self.hash.of(self.entry(place)?.record.key)))
+        Ok(spread(self.hash.of(self.entry(place, &Pins::new())?.record.key)))
     }
 
     fn add_entry(&mut self, hash: u64, place: Place, entry: &FooterEntry) -> Result<(), Error> {
         let mut failure = None;
         let mut own = None;
+        let (pins, others) = (Pins::new(), Pins::new());
         let (seat, found) = self.index.seek(hash, |other| {
             let key = match own {
                 Some(key) => key,
-                None => match self.entry(place) {
+                None => match self.entry(place, &pins) {
                     Ok(hit) => {
                         own = Some(hit.record.key);
                         hit.record.key
@@ -107,7 +115,7 @@ impl Build {
                     }
                 },
             };
-            match self.entry(other) {
+            match self.entry(other, &others) {
                 Ok(hit) if hit.record.key == key => {
                     Check::Is((other, hit.sequence(), hit.record.len))
                 }
@@ -148,7 +156,7 @@ impl Build {
         for (hash, place) in std::mem::take(&mut self.removed) {
             if let Some(seat) = self.index.seat_of(hash, place) {
                 self.index.remove(seat);
-                let len = self.entry(place)?.record.len as u64;
+                let len = self.entry(place, &Pins::new())?.record.len as u64;
                 self.count(place, |live| live.saturating_sub(len));
             }
         }

@@ -64,11 +64,11 @@ fn complete_one(segment: &Loaded) -> io::Result<()> {
     segment.file.sync()?;
     let Entries::Scanned(entries) = &segment.entries else { return Ok(()) };
     let mut tables = Tables::default();
-    segment.frames.iter().for_each(|frame| tables.add_frame(frame.payload_len));
+    segment.frames.iter().for_each(|_| tables.add_frame());
     for entry in entries {
         tables.add_entry(entry.len, entry.kind, entry.hash, segment.summary.width);
     }
     let summary = Summary { synced: true, ..segment.summary };
-    write_footer(&*segment.file, segment.header.id, &tables, &summary)?;
+    write_footer(&*segment.file, segment.header.id, &tables, &segment.frames, &summary)?;
     segment.file.sync()
 }

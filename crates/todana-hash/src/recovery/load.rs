@@ -122,18 +122,26 @@ impl Opening {
             width: WIDTH,
         };
         let (mut frames, mut entries) = (Vec::new(), Vec::new());
-        let mut at = HEADER_LEN;
+        let (mut at, mut end) = (HEADER_LEN, HEADER_LEN);
         while let Some((frame, sums)) =
             frame::read_header(header.id, at, bytes.get(at..).unwrap_or_default())
         {
-            let Some(payload) = bytes.get(frame.payload_start()..frame.end()) else { break };
-            if !frame::is_intact(payload, sums) {
+            let stored = bytes.get(frame.stored_start()..frame.stored_end()).unwrap_or_default();
+            if !frame::is_intact(stored, sums) || frame.start != end {
                 break;
             }
+            let unpacked;
+            let payload = match self.packing.as_ref().filter(|_| frame.form.is_packed()) {
+                None => stored,
+                Some(packing) => {
+                    let done = packing.unpack(frame.form, stored, frame.payload_len);
+                    unpacked = done.map_err(|reason| corrupt(name, &reason))?;
+                    &unpacked
+                }
+            };
             let mut offset = frame.payload_start();
-            while let Some(entry) =
-                record::parse(bytes.get(offset..frame.end()).unwrap_or_default())
-            {
+            let mut left = payload;
+            while let Some(entry) = record::parse(left) {
                 let kind = EntryKind::of(entry.operation);
                 let hash = if kind == EntryKind::Other { 0 } else { spread(hash.of(entry.key)) };
                 entries.push(FooterEntry { offset, len: entry.len, kind, hash });
@@ -148,13 +156,14 @@ impl Opening {
                     Operation::Put | Operation::Remove | Operation::Unit => {}
                 }
                 offset += entry.len;
+                left = left.get(entry.len..).unwrap_or_default();
             }
-            if offset < frame.end() {
-                let len = frame.end() - offset;
-                entries.push(FooterEntry { offset, len, kind: EntryKind::Other, hash: 0 });
+            if !left.is_empty() {
+                let (len, kind) = (left.len(), EntryKind::Other);
+                entries.push(FooterEntry { offset, len, kind, hash: 0 });
             }
             summary.time = summary.time.max(frame.time);
-            at = frame.end();
+            (at, end) = (frame.stored_end(), frame.end());
             summary.frames_end = at;
             frames.push(frame);
         }

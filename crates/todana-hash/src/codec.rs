@@ -1,0 +1,282 @@
+//! Packing of frames: LZ4, Zstandard, or what the embedder gives.
+
+use crate::layout::frame::Form;
+use parking_lot::Mutex;
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use todana_engine::Error;
+use todana_io::disk::replace;
+use todana_io::{Disk, Open};
+
+/// The file with the store's dictionary.
+const DICTIONARY: &str = "dictionary";
+const DICTIONARY_MAGIC: &[u8; 8] = b"todana-d";
+/// Bytes of a trained dictionary.
+const DICTIONARY_LEN: usize = 16 << 10;
+/// Bytes of entries that it is trained from.
+const SAMPLES_LEN: usize = 1 << 20;
+/// Bytes of one sample.
+const SAMPLE_LEN_MAX: usize = 4 << 10;
+
+/// Packs and unpacks the frames of a store. Its name is kept in the store; a store can only be opened
+/// with the codec that made it.
+pub trait Codec: Send + Sync + Debug {
+    /// What the store remembers, at most 64 bytes.
+    fn name(&self) -> &str;
+
+    /// Appends the packed payload to `out`, with the help of a dictionary, empty if there is none.
+    /// What is not shorter than the payload is stored as it was.
+    fn pack(&self, payload: &[u8], dictionary: &[u8], out: &mut Vec<u8>);
+
+    /// Unpacks what [`pack`](Codec::pack) made of a payload of `len` bytes with the same dictionary.
+    ///
+    /// # Errors
+    /// When it is not that; says why.
+    fn unpack(&self, packed: &[u8], dictionary: &[u8], len: usize) -> Result<Vec<u8>, String>;
+
+    /// A dictionary of at most `len` bytes that helps to pack payloads which look like these samples.
+    fn train(&self, samples: &[&[u8]], len: usize) -> Option<Vec<u8>> {
+        let _ = (samples, len);
+        None
+    }
+}
+
+/// LZ4 blocks: fast.
+#[derive(Debug, Default)]
+pub struct Lz4;
+
+impl Codec for Lz4 {
+    fn name(&self) -> &'static str {
+        "lz4"
+    }
+
+    fn pack(&self, payload: &[u8], _: &[u8], out: &mut Vec<u8>) {
+        let at = out.len();
+        out.resize(at + lz4_flex::block::get_maximum_output_size(payload.len()), 0);
+        // As large as it can become: there is no other error.
+        let len = lz4_flex::block::compress_into(payload, &mut out[at..]).unwrap_or(payload.len());
+        out.truncate(at + len);
+    }
+
+    fn unpack(&self, packed: &[u8], _: &[u8], len: usize) -> Result<Vec<u8>, String> {
+        lz4_flex::block::decompress(packed, len).map_err(|error| error.to_string())
+    }
+}
+
+/// Zstandard, with a dictionary that is trained from the store's first records: dense.
+pub struct Zstd {
+    level: i32,
+    packers: Pool<zstd::bulk::Compressor<'static>>,
+    unpackers: Pool<zstd::bulk::Decompressor<'static>>,
+}
+
+impl Debug for Zstd {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Zstd").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+/// Contexts with the dictionary that they have taken in: making one takes longer than a frame.
+struct Pool<T>(Mutex<Vec<(Vec<u8>, T)>>);
+
+impl<T> Pool<T> {
+    const fn new() -> Pool<T> {
+        Pool(Mutex::new(Vec::new()))
+    }
+
+    /// Has a context for a dictionary do something.
+    fn with<R>(
+        &self,
+        dictionary: &[u8],
+        make: impl FnOnce() -> std::io::Result<T>,
+        work: impl FnOnce(&mut T) -> std::io::Result<R>,
+    ) -> std::io::Result<R> {
+        let free = {
+            let mut all = self.0.lock();
+            let at = all.iter().position(|(known, _)| known == dictionary);
+            at.map(|at| all.swap_remove(at))
+        };
+        let mut context = match free {
+            Some(context) => context,
+            None => (dictionary.to_vec(), make()?),
+        };
+        let done = work(&mut context.1);
+        self.0.lock().push(context);
+        done
+    }
+}
+
+impl Zstd {
+    /// With a level from 1, the fastest, to 22, the densest.
+    pub const fn with_level(level: i32) -> Zstd {
+        Zstd { level, packers: Pool::new(), unpackers: Pool::new() }
+    }
+}
+
+impl Default for Zstd {
+    fn default() -> Zstd {
+        Zstd::with_level(1)
+    }
+}
+
+impl Codec for Zstd {
+    fn name(&self) -> &'static str {
+        "zstd"
+    }
+
+    fn pack(&self, payload: &[u8], dictionary: &[u8], out: &mut Vec<u8>) {
+        let make = || {
+            let mut packer = zstd::bulk::Compressor::with_dictionary(self.level, dictionary)?;
+            // Both are known from the frame.
+            packer.include_contentsize(false)?;
+            packer.include_dictid(false)?;
+            Ok(packer)
+        };
+        let packed = self.packers.with(dictionary, make, |packer| packer.compress(payload));
+        match packed {
+            Ok(packed) => out.extend_from_slice(&packed),
+            // Out of memory, if anything: then it is stored as it is.
+            Err(_) => out.extend_from_slice(payload),
+        }
+    }
+
+    fn unpack(&self, packed: &[u8], dictionary: &[u8], len: usize) -> Result<Vec<u8>, String> {
+        let make = || zstd::bulk::Decompressor::with_dictionary(dictionary);
+        self.unpackers
+            .with(dictionary, make, |unpacker| unpacker.decompress(packed, len))
+            .map_err(|error| error.to_string())
+    }
+
+    fn train(&self, samples: &[&[u8]], len: usize) -> Option<Vec<u8>> {
+        zstd::dict::from_samples(samples, len).ok()
+    }
+}
+
+/// The built-in codec of a name.
+pub(crate) fn built_in(name: &str) -> Option<Arc<dyn Codec>> {
+    match name {
+        "lz4" => Some(Arc::new(Lz4)),
+        "zstd" => Some(Arc::new(Zstd::default())),
+        _ => None,
+    }
+}
+
+/// A store's codec and its dictionary.
+#[derive(Debug)]
+pub(crate) struct Packing {
+    codec: Arc<dyn Codec>,
+    /// Once there is one it stays.
+    dictionary: OnceLock<Vec<u8>>,
+    samples: Mutex<Samples>,
+}
+
+#[derive(Debug, Default)]
+struct Samples {
+    bytes: Vec<u8>,
+    lens: Vec<usize>,
+}
+
+impl Packing {
+    /// The codec of a store, with the dictionary that is in its directory.
+    ///
+    /// # Errors
+    /// What the disk says; [`Error::Corrupt`].
+    pub(crate) fn open(
+        codec: Arc<dyn Codec>,
+        disk: &dyn Disk,
+        directory: &Path,
+    ) -> Result<Packing, Error> {
+        let packing = Packing { codec, dictionary: OnceLock::new(), samples: Mutex::default() };
+        let path = directory.join(DICTIONARY);
+        let file = match disk.open(&path, Open::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(packing),
+            Err(error) => return Err(Error::Open(format!("{}: {error}", path.display()))),
+        };
+        let read = || {
+            let len = usize::try_from(file.len()?.min(1 << 24)).unwrap_or(0);
+            let mut bytes = vec![0; len];
+            file.read_exact_at(0, &mut bytes).map(|()| bytes)
+        };
+        let bytes = read().map_err(|error| Error::Open(format!("{}: {error}", path.display())))?;
+        let corrupt = || Error::Corrupt(format!("{}: its checksum does not match", path.display()));
+        let (head, sum) = bytes.split_last_chunk::<4>().ok_or_else(corrupt)?;
+        let dictionary = head.strip_prefix(DICTIONARY_MAGIC).ok_or_else(corrupt)?;
+        if crc32c::crc32c(head) != u32::from_le_bytes(*sum) {
+            return Err(corrupt());
+        }
+        let _ = packing.dictionary.set(dictionary.to_vec());
+        Ok(packing)
+    }
+
+    /// Packs a payload if that makes it shorter, into `out`; says how.
+    pub(crate) fn pack(&self, payload: &[u8], out: &mut Vec<u8>) -> Form {
+        out.clear();
+        let dictionary = self.dictionary.get();
+        self.codec.pack(payload, dictionary.map_or(&[], |bytes| bytes), out);
+        match dictionary {
+            _ if out.len() >= payload.len() || out.is_empty() => Form::Loose,
+            Some(_) => Form::PackedWithDictionary,
+            None => Form::Packed,
+        }
+    }
+
+    /// Unpacks what a frame of this form stores.
+    pub(crate) fn unpack(&self, form: Form, stored: &[u8], len: usize) -> Result<Vec<u8>, String> {
+        let dictionary = match form {
+            Form::Plain | Form::Loose => return Ok(stored.to_vec()),
+            Form::Packed => &[][..],
+            Form::PackedWithDictionary => {
+                self.dictionary.get().ok_or("the dictionary is missing")?
+            }
+        };
+        let payload = self.codec.unpack(stored, dictionary, len)?;
+        match payload.len() == len {
+            true => Ok(payload),
+            false => Err(format!("it unpacks to {} bytes instead of {len}", payload.len())),
+        }
+    }
+
+    /// Learns from entries; trains the dictionary when they are enough, and keeps it in the directory
+    /// before the first frame is packed with it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn learn<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e [u8]>,
+        disk: &dyn Disk,
+        directory: &Path,
+    ) -> std::io::Result<()> {
+        if self.dictionary.get().is_some() {
+            return Ok(());
+        }
+        let mut samples = self.samples.lock();
+        for entry in entries.filter(|entry| entry.len() <= SAMPLE_LEN_MAX) {
+            samples.bytes.extend_from_slice(entry);
+            samples.lens.push(entry.len());
+        }
+        if samples.bytes.len() < SAMPLES_LEN {
+            return Ok(());
+        }
+        let Samples { bytes, lens } = std::mem::take(&mut *samples);
+        let mut rest = &bytes[..];
+        let parts: Vec<&[u8]> = lens
+            .iter()
+            .filter_map(|&len| {
+                let (part, after) = rest.split_at_checked(len)?;
+                rest = after;
+                Some(part)
+            })
+            .collect();
+        // A codec that learns nothing has an empty one: it is not asked again.
+        let dictionary = self.codec.train(&parts, DICTIONARY_LEN).unwrap_or_default();
+        let mut file = [DICTIONARY_MAGIC, &dictionary[..]].concat();
+        let sum = crc32c::crc32c(&file);
+        file.extend_from_slice(&sum.to_le_bytes());
+        replace(disk, directory, DICTIONARY, &file)?;
+        let _ = self.dictionary.set(dictionary);
+        Ok(())
+    }
+}
