@@ -14,7 +14,7 @@ use crate::layout::record::{self, Fields, Operation, Record};
 use crate::pins::Pins;
 use crate::removals::{Kept, Removal, Removals};
 use crate::segment::{file_name, new_file_name};
-use crate::writer::{Account, Writer, refused};
+use crate::writer::{Account, Change, Writer, is_full, refused};
 use std::io;
 use std::sync::atomic::Ordering;
 use todana_engine::{Error, JobProgress};
@@ -50,8 +50,10 @@ pub(crate) struct Compactor {
     victim: Option<(u16, usize)>,
     /// Segments with nothing live left; their files go when the pack is safe.
     pub(crate) drained: Vec<u16>,
+    /// Segments with frames that cannot be read.
+    damaged: Vec<u16>,
     /// Removals of drained segments, not settled yet.
-    removals: Removals,
+    pub(crate) removals: Removals,
     /// Logs with entries from this sequence on stay: for the stream, and for snapshots.
     stays_from: u64,
     /// Whether it is being found out which removals are needed.
@@ -93,7 +95,8 @@ impl Writer {
     ) -> impl Iterator<Item = (u16, &'a Account)> {
         (0..).zip(&self.accounts).filter(|(slot, account)| {
             let may_go = account.is_pack || account.highest < compactor.stays_from;
-            is_candidate(account) && may_go && !compactor.drained.contains(slot)
+            let is_done = compactor.drained.contains(slot) || compactor.damaged.contains(slot);
+            is_candidate(account) && may_go && !is_done
         })
     }
 
@@ -187,6 +190,7 @@ impl Hash {
                 let _ = self.finish_pack(&mut compactor);
                 idle
             }
+            Err(Error::Corrupt(_)) => JobProgress::More,
             Err(_) => idle,
         }
     }
@@ -197,6 +201,10 @@ impl Hash {
     /// [`Error::Corrupt`], [`Error::NoSpace`], [`Error::Poisoned`].
     pub fn compact(&self) -> Result<(), Error> {
         self.check_poison()?;
+        self.stop_on_poison(self.compact_all())
+    }
+
+    fn compact_all(&self) -> Result<(), Error> {
         let now = self.clock.now();
         {
             let mut writer = self.writer.lock();
@@ -261,9 +269,11 @@ impl Hash {
             self.finish_pack(compactor)?;
             return Ok(more && below.is_some());
         };
-        let done = self.drain(compactor, slot, frame, now);
-        if let Err(Error::Poisoned(reason)) = &done {
-            self.poison(reason.clone());
+        let done = self.stop_on_poison(self.drain(compactor, slot, frame, now));
+        if let Err(Error::Corrupt(_)) = &done {
+            // It stays as it is; whoever reads what is damaged in it is told.
+            compactor.victim = None;
+            compactor.damaged.push(slot);
         }
         if let Some(next) = done? {
             compactor.victim = Some((slot, next));
@@ -390,7 +400,15 @@ impl Hash {
     }
 
     fn begin_pack(&self, writer: &mut Writer, payload_len: usize) -> io::Result<Head> {
-        let blank = writer.blank(SegmentKind::Pack, Head::least_len(payload_len, 1))?;
+        let least_len = Head::least_len(payload_len, 1);
+        let blank = match writer.blank(SegmentKind::Pack, least_len) {
+            Ok(blank) => blank,
+            // On a full disk there is the one that was kept for that.
+            Err(error) => match writer.pack_spare.take_if(|spare| spare.len >= least_len) {
+                Some(spare) if is_full(&error) => spare,
+                _ => return Err(error),
+            },
+        };
         let slot = writer.take_slot()?;
         let header = SegmentHeader {
             kind: SegmentKind::Pack,
@@ -414,17 +432,14 @@ impl Hash {
 
     /// Makes the packs safe and removes the files that they replace.
     fn finish_pack(&self, compactor: &mut Compactor) -> Result<(), Error> {
-        let removals = compactor.removals.take();
-        let settled = self.settle(compactor, removals);
-        if let Err(Error::Poisoned(reason)) = &settled {
-            self.poison(reason.clone());
-        }
-        settled?;
+        self.check_poison()?;
+        self.stop_on_poison(self.settle(compactor))?;
         let full = std::mem::take(&mut compactor.full);
         let packs: Vec<Head> = full.into_iter().chain(compactor.pack.take()).collect();
         if packs.is_empty() && compactor.drained.is_empty() {
             return Ok(());
         }
+        self.stop_on_poison(self.repeat_cut())?;
         // What made entries dead has to be as safe as what is removed for it.
         // Without condition: the header of the log says what was flushed.
         self.write_out(true)?;
@@ -437,6 +452,27 @@ impl Hash {
         for slot in std::mem::take(&mut compactor.drained) {
             compactor.kept.file_is_gone(slot);
         }
+        Ok(())
+    }
+
+    /// Says in the log what was flushed, when nothing else is in it: its header alone, damaged, could not
+    /// be told from one that was never written whole.
+    fn repeat_cut(&self) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        if writer.cut == 0 || writer.log.as_ref().is_none_or(|log| !log.is_empty()) {
+            return Ok(());
+        }
+        writer.reserve(&self.shared.tables, 64, 1, self.clock.now())?;
+        let number = writer.cut;
+        let flush = Change::of_store(Fields { number, ..Fields::of(Operation::Flush) });
+        writer.append(&flush)?;
+        if !writer.flush_due.is_never() {
+            let expiry = writer.flush_due;
+            let due = Change::of_store(Fields { expiry, ..Fields::of(Operation::FlushDue) });
+            writer.append(&due)?;
+        }
+        // Nothing has changed: what is applied is what was.
+        writer.publish_log();
         Ok(())
     }
 

@@ -5,11 +5,11 @@
 //! *synced* only after a sync of all frames of its segment.
 
 use crate::hash::Hash;
-use crate::head::{Head, Output};
+use crate::head::{Blank, Head, Output};
 use crate::layout::header::SegmentKind;
 use crate::options::FlushPolicy;
 use crate::segment::Segment;
-use crate::writer::is_full;
+use crate::writer::{Writer, is_full};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -150,23 +150,28 @@ impl Hash {
         Ok(())
     }
 
-    /// Takes space ahead, so that a full disk refuses writes before they are attempted.
+    /// Takes space ahead, so that a full disk refuses writes before they are attempted, and can be
+    /// compacted.
     fn make_spare(&self) -> Result<(), Error> {
         let mut writer = self.writer.lock();
-        let wanted = writer.spare.is_none();
-        if !wanted || writer.log.as_ref().is_none_or(|log| !log.is_half_full()) && !writer.short {
-            return Ok(());
+        let Some(log) = &writer.log else { return Ok(()) };
+        if writer.spare.is_none() && (log.is_half_full() || writer.short) {
+            let made = self.spare(&mut writer, SegmentKind::Log)?;
+            writer.short = made.is_none();
+            writer.spare = made;
         }
-        match writer.blank(SegmentKind::Log, 0) {
-            Ok(blank) => {
-                writer.spare = Some(blank);
-                writer.short = false;
-                Ok(())
-            }
-            Err(error) if is_full(&error) => {
-                writer.short = true;
-                Ok(())
-            }
+        let has_segments = writer.accounts.iter().any(|account| account.complete);
+        if writer.pack_spare.is_none() && has_segments && !writer.short {
+            writer.pack_spare = self.spare(&mut writer, SegmentKind::Pack)?;
+        }
+        Ok(())
+    }
+
+    /// A file with its space taken; none on a full disk.
+    fn spare(&self, writer: &mut Writer, kind: SegmentKind) -> Result<Option<Blank>, Error> {
+        match writer.blank(kind, 0) {
+            Ok(blank) => Ok(Some(blank)),
+            Err(error) if is_full(&error) => Ok(None),
             Err(error) => Err(self.poison(error.to_string())),
         }
     }

@@ -29,6 +29,9 @@ use todana_record::{Expiry, IndexHash, KEY_LEN_MAX, PartitionId, Position, Times
 /// Look-ups of a group that are under way in each step.
 const AHEAD: usize = 8;
 
+/// Times that a look-up may find its tables out of date before that is looked into.
+const RELOADS_MAX: u32 = 1_000;
+
 /// The jobs of [`Hash`], in order.
 pub(crate) const JOBS: [&str; 2] = ["flush", "compact"];
 /// Number of the job that writes and flushes.
@@ -51,6 +54,8 @@ pub struct Hash {
     pub(crate) units: AtomicU64,
     /// When a flush of all records is due, in ms; 0 for never.
     pub(crate) due_ms: AtomicU64,
+    /// Whether a flush has fallen due, is carried out, and not logged yet.
+    pub(crate) owes_cut: AtomicBool,
     pub(crate) flush_wanted: AtomicBool,
     pub(crate) poison: OnceLock<String>,
     pub(crate) listeners: RwLock<Vec<Arc<dyn Listener>>>,
@@ -105,7 +110,7 @@ impl Hash {
         Error::Poisoned(self.poison.get_or_init(|| reason).clone())
     }
 
-    fn stop_on_poison<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn stop_on_poison<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Poisoned(reason)) = &result {
             self.poison(reason.clone());
         }
@@ -119,13 +124,37 @@ impl Hash {
         }
     }
 
-    /// Carries out a flush that has become due.
+    /// Carries out a flush that has become due, for somebody who reads.
     #[inline]
-    fn flush_if_due(&self, now: Timestamp) -> Result<(), Error> {
+    fn flush_if_due(&self, now: Timestamp) {
+        let due = self.due_ms.load(Ordering::Acquire);
+        if due != 0 && due <= now.ms() && !self.owes_cut.load(Ordering::Acquire) {
+            self.clear_due(now);
+        }
+    }
+
+    /// Carries out a flush that has become due, and logs it: before anything else is.
+    #[inline]
+    fn log_if_due(&self, now: Timestamp) -> Result<(), Error> {
         let due = self.due_ms.load(Ordering::Acquire);
         match due != 0 && due <= now.ms() {
             true => self.cut_due(now),
             false => Ok(()),
+        }
+    }
+
+    /// Logs it, or, where that is not possible, forgets everything: the log has it that this was to come,
+    /// and is told before the next change that it has.
+    #[cold]
+    fn clear_due(&self, now: Timestamp) {
+        let mut writer = self.writer.lock();
+        if !writer.flush_due.is_past(now) || self.owes_cut.load(Ordering::Acquire) {
+            return;
+        }
+        let is_logged =
+            self.check_poison().is_ok() && self.stop_on_poison(self.cut(&mut writer, now)).is_ok();
+        if !is_logged && self.forget_all(&mut writer).is_ok() {
+            self.owes_cut.store(true, Ordering::Release);
         }
     }
 
@@ -138,10 +167,17 @@ impl Hash {
         }
     }
 
+    fn forget_all(&self, writer: &mut Writer) -> Result<(), Error> {
+        let cleared = writer.index.clear();
+        cleared.map_err(|error| self.poison(format!("the index: {error}")))?;
+        writer.accounts.iter_mut().for_each(|account| account.live = 0);
+        Ok(())
+    }
+
     /// Forgets a flush that was to come.
     pub(crate) fn flush_not_due(&self, now: Timestamp) -> Result<(), Error> {
         let mut writer = self.writer.lock();
-        writer.reserve(&self.shared.tables, 64, 1, now)?;
+        self.stop_on_poison(writer.reserve(&self.shared.tables, 64, 1, now))?;
         let fields = Fields::of(Operation::FlushDue);
         let change = Change::of_store(fields);
         let appended = writer.append(&change)?;
@@ -175,18 +211,30 @@ impl Hash {
         let fields = Fields { number: sequence, ..Fields::of(Operation::Flush) };
         let change = Change::of_store(fields);
         writer.append(&change)?;
-        let cleared = writer.index.clear();
-        cleared.map_err(|error| self.poison(format!("the index: {error}")))?;
-        writer.accounts.iter_mut().for_each(|account| account.live = 0);
+        self.forget_all(writer)?;
         (writer.cut, writer.flush_due) = (sequence, Expiry::NEVER);
         self.due_ms.store(0, Ordering::Release);
+        self.owes_cut.store(false, Ordering::Release);
         self.finish(writer, sequence);
         Ok(sequence)
     }
 
+    fn flush_all(&self, due: Option<Timestamp>, now: Timestamp) -> Result<u64, Error> {
+        self.log_if_due(now)?;
+        let mut writer = self.writer.lock();
+        let Some(due) = due.filter(|due| *due > now) else { return self.cut(&mut writer, now) };
+        writer.reserve(&self.shared.tables, 64, 1, now)?;
+        let fields = Fields { expiry: Expiry::at(due), ..Fields::of(Operation::FlushDue) };
+        let appended = writer.append(&Change::of_store(fields))?;
+        writer.flush_due = Expiry::at(due);
+        self.due_ms.store(due.ms(), Ordering::Release);
+        self.finish(&mut writer, appended.sequence);
+        Ok(appended.sequence)
+    }
+
     /// Shows what was appended up to a sequence.
     #[inline]
-    fn finish(&self, writer: &mut Writer, sequence: u64) {
+    pub(crate) fn finish(&self, writer: &mut Writer, sequence: u64) {
         writer.publish_log();
         self.shared.applied.store(sequence, Ordering::Release);
     }
@@ -201,6 +249,7 @@ impl Hash {
         now: Timestamp,
         visit: &mut dyn FnMut(Found<'_>) -> Look,
     ) {
+        let mut reloads = 0;
         loop {
             let unit = self.units.load(Ordering::Acquire);
             if unit & 1 == 1 {
@@ -210,6 +259,12 @@ impl Hash {
             let pins = Pins::new();
             let found = tables.find(hash, key, &pins);
             if let Ok(Probe::Reload) = found {
+                reloads += 1;
+                if reloads > RELOADS_MAX && self.is_astray(key, hash) {
+                    let what = "the index points to a segment that is not there".to_owned();
+                    visit(Found::Failed(Error::Corrupt(what)));
+                    return;
+                }
                 *tables = self.shared.tables.load();
                 continue;
             }
@@ -230,6 +285,18 @@ impl Hash {
             };
             return;
         }
+    }
+
+    /// Whether the index points to no segment even while nobody changes anything.
+    #[cold]
+    fn is_astray(&self, key: &[u8], hash: u64) -> bool {
+        let _writer = self.writer.lock();
+        let found =
+            self.shared.tables.load().find(hash, key, &Pins::new()).map(|found| match found {
+                Probe::Reload => true,
+                Probe::Found(_) | Probe::Absent => false,
+            });
+        found.unwrap_or(false)
     }
 
     fn refuse_when_short(&self, writer: &Writer, change: &Change<'_>) -> Result<(), Error> {
@@ -409,12 +476,7 @@ impl Engine for Hash {
         now: Timestamp,
         visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     ) {
-        if let Err(error) = self.flush_if_due(now) {
-            for at in 0..keys.len() {
-                visit(at, Found::Failed(error.clone()));
-            }
-            return;
-        }
+        self.flush_if_due(now);
         let mut tables = self.shared.tables.load();
         if let [key] = keys {
             let hash = self.hash_of(key);
@@ -449,7 +511,7 @@ impl Engine for Hash {
     ) -> Result<Progress<Applied>, Error> {
         self.check_poison()?;
         Hash::check_key(key)?;
-        self.flush_if_due(now)?;
+        self.stop_on_poison(self.log_if_due(now))?;
         self.stop_on_poison(self.update_one(key, now, mutation)).map(Progress::Done)
     }
 
@@ -461,7 +523,7 @@ impl Engine for Hash {
     ) -> Result<Progress<Applied>, Error> {
         self.check_poison()?;
         keys.iter().try_for_each(|key| Hash::check_key(key))?;
-        self.flush_if_due(now)?;
+        self.stop_on_poison(self.log_if_due(now))?;
         self.stop_on_poison(self.update_unit(keys, now, mutation)).map(Progress::Done)
     }
 
@@ -490,7 +552,7 @@ impl Engine for Hash {
         now: Timestamp,
         visit: &mut dyn FnMut(&View<'_>),
     ) -> Result<Option<Cursor>, Error> {
-        self.flush_if_due(now)?;
+        self.flush_if_due(now);
         let from = match <[u8; 8]>::try_from(&from.0[..]) {
             Ok(bytes) => u64::from_le_bytes(bytes),
             Err(_) if from.0.is_empty() => 0,
@@ -554,27 +616,13 @@ impl Engine for Hash {
     }
 
     fn snapshot(&self, partition: PartitionId) -> Result<Box<dyn Snapshot>, StreamError> {
-        self.flush_if_due(self.clock.now())?;
+        self.flush_if_due(self.clock.now());
         Ok(Box::new(IndexWalk::new(self.shared.clone(), partition)))
     }
 
     fn flush(&self, due: Option<Timestamp>, now: Timestamp) -> Result<Position, Error> {
         self.check_poison()?;
-        self.flush_if_due(now)?;
-        let mut writer = self.writer.lock();
-        let sequence = match due.filter(|due| *due > now) {
-            None => self.cut(&mut writer, now)?,
-            Some(due) => {
-                writer.reserve(&self.shared.tables, 64, 1, now)?;
-                let fields = Fields { expiry: Expiry::at(due), ..Fields::of(Operation::FlushDue) };
-                let change = Change::of_store(fields);
-                let appended = writer.append(&change)?;
-                writer.flush_due = Expiry::at(due);
-                self.due_ms.store(due.ms(), Ordering::Release);
-                self.finish(&mut writer, appended.sequence);
-                appended.sequence
-            }
-        };
+        let sequence = self.stop_on_poison(self.flush_all(due, now))?;
         Ok(self.position(sequence))
     }
 

@@ -20,6 +20,7 @@ const TABLES_LEN_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Blank {
     pub(crate) id: u64,
+    pub(crate) name: String,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) len: usize,
     tail: Arc<Tail>,
@@ -40,7 +41,8 @@ impl Blank {
         len: usize,
         used: &mut Vec<Arc<Tail>>,
     ) -> io::Result<Blank> {
-        let path = directory.join(new_file_name(id, kind));
+        let name = new_file_name(id, kind);
+        let path = directory.join(&name);
         let (tail, writer) = match used.pop_if(|tail| tail.capacity() >= len) {
             Some(tail) => match Tail::recycle(tail) {
                 Ok(recycled) => recycled,
@@ -56,7 +58,7 @@ impl Blank {
             return Err(error);
         }
         disk.sync_dir(directory)?;
-        Ok(Blank { id, file: file.into(), len, tail, writer })
+        Ok(Blank { id, name, file: file.into(), len, tail, writer })
     }
 }
 
@@ -115,7 +117,7 @@ impl Head {
         width: usize,
         packing: Option<Arc<Packing>>,
     ) -> Head {
-        let Blank { id: _, file, len, tail, mut writer } = blank;
+        let Blank { id: _, name: _, file, len, tail, mut writer } = blank;
         writer.skip(HEADER_LEN);
         Head {
             segment: Arc::new(Segment::of_tail(slot, &header, tail)),

@@ -115,17 +115,16 @@ pub(crate) fn read_identity(
 
 /// Makes a directory and its parents, so that all of their names survive a crash.
 pub(crate) fn make_directory(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
-    let is_missing = |path: &Path| match disk.list(path) {
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-        Ok(_) => false,
-    };
-    let ancestors = directory.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
-    let missing: Vec<&Path> = ancestors.take_while(|path| is_missing(path)).collect();
     disk.create_dir(directory)?;
-    // The store's own name each time: who made it may have been ended before this.
-    for path in missing.into_iter().chain([directory]) {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        disk.sync_dir(parent.unwrap_or(Path::new(".")))?;
+    // All names each time: who made them may have been interrupted before this.
+    for path in directory.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+        let Some(parent) = path.parent() else { break };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match disk.sync_dir(parent) {
+            // Who may not even read it has not made it either.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            done => done?,
+        }
     }
     Ok(())
 }
@@ -275,6 +274,7 @@ impl Opening {
             log: None,
             retired: Vec::new(),
             spare: None,
+            pack_spare: None,
             tables: None,
             state: 0,
             used: Vec::new(),
@@ -322,6 +322,7 @@ impl Opening {
             durable: AtomicU64::new(applied),
             units: AtomicU64::new(0),
             flush_wanted: AtomicBool::new(false),
+            owes_cut: AtomicBool::new(false),
             poison: std::sync::OnceLock::new(),
             listeners: parking_lot::RwLock::default(),
             lock: parking_lot::Mutex::new(None),

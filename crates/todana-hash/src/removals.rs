@@ -45,10 +45,6 @@ impl Removals {
     pub(crate) fn are_many(&self) -> bool {
         self.0.len() >= MANY
     }
-
-    pub(crate) fn take(&mut self) -> Vec<Removal> {
-        std::mem::take(&mut self.0)
-    }
 }
 
 /// What packs keep, by slot: bytes, and the slots of the files because of which.
@@ -122,11 +118,9 @@ impl Claims {
 
 impl Hash {
     /// Drops removals that no file contradicts and moves the others into the pack.
-    pub(crate) fn settle(
-        &self,
-        compactor: &mut Compactor,
-        removals: Vec<Removal>,
-    ) -> Result<(), Error> {
+    pub(crate) fn settle(&self, compactor: &mut Compactor) -> Result<(), Error> {
+        // They stay where they are until all that are needed have moved.
+        let removals = compactor.removals.0.clone();
         if removals.is_empty() {
             return Ok(());
         }
@@ -140,13 +134,15 @@ impl Hash {
         for (slot, account) in (0..).zip(&accounts).filter(|(_, account)| may_be_older(account)) {
             let kind = if account.is_pack { SegmentKind::Pack } else { SegmentKind::Log };
             let path = home.directory.join(file_name(account.id, kind));
-            let read =
-                home.disk.open(&path, Open::Read).and_then(|file| read_footer(&*file, account.id));
-            let footer =
-                read.map_err(|error| Error::Corrupt(format!("{}: {error}", path.display())))?;
-            let missing = || Error::Corrupt(format!("{}: its footer is gone", path.display()));
-            let (trailer, bytes) = footer.ok_or_else(missing)?;
-            let entries = trailer.tables(&bytes).ok_or_else(missing)?;
+            let read = home.disk.open(&path, Open::Read);
+            let footer = read.and_then(|file| read_footer(&*file, account.id)).ok().flatten();
+            let entries = footer.as_ref().and_then(|(trailer, bytes)| trailer.tables(bytes));
+            let (Some((trailer, _)), Some(entries)) = (&footer, entries) else {
+                // What cannot be read may hold anything.
+                claims.needed.fill(true);
+                claims.because[usize::from(slot)] = true;
+                continue;
+            };
             let has_hashes = trailer.summary.width * 8 >= bits as usize;
             for entry in entries {
                 let lowest = match account.is_pack {
@@ -166,7 +162,9 @@ impl Hash {
             let (slot, (lowest, _)) = (pack.segment.slot, pack.range());
             pack.entries().for_each(|entry| claims.contradict(slot, lowest, &entry));
         }
-        self.keep(compactor, &claims)
+        self.keep(compactor, &claims)?;
+        compactor.removals.0.clear();
+        Ok(())
     }
 
     /// Moves the removals that are needed.

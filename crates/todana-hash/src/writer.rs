@@ -7,7 +7,7 @@ use crate::layout::footer::EntryKind;
 use crate::layout::header::{SegmentHeader, SegmentKind};
 use crate::layout::identity::Identity;
 use crate::layout::record::{Fields, HEAD_LEN_MAX, Operation};
-use crate::segment::{Segment, file_name};
+use crate::segment::Segment;
 use crate::view::Tables;
 use arc_swap::ArcSwap;
 use std::io;
@@ -67,6 +67,8 @@ pub(crate) struct Writer {
     pub(crate) retired: Vec<Head>,
     /// The next log's file, made ahead.
     pub(crate) spare: Option<Blank>,
+    /// A file for a pack: on a full disk space is only won by moving what is live.
+    pub(crate) pack_spare: Option<Blank>,
     /// The tables as they were published last, unless somebody uses them: saves loading them.
     pub(crate) tables: Option<Arc<Tables>>,
     /// Their state.
@@ -242,10 +244,9 @@ impl Writer {
         self.begin_log(tables, blank, None, now).map_err(|error| refused(&error))
     }
 
-    /// Removes the file of a log that was not begun.
+    /// Removes the file of a segment that was not begun.
     pub(crate) fn discard(&self, blank: &Blank) -> io::Result<()> {
-        let name = file_name(blank.id, SegmentKind::Log);
-        self.home.disk.remove(&self.home.directory.join(name))
+        self.home.disk.remove(&self.home.directory.join(&blank.name))
     }
 
     /// Makes a blank the log, and the log before it (or `previous`, at open) its predecessor.

@@ -137,7 +137,6 @@ fn syncs_fail(seed: u64, steps: u32) -> u64 {
 }
 
 #[test]
-#[ignore = "see the tests of `single` that are ignored"]
 fn a_failure_stops_the_store_and_loses_nothing_acknowledged() {
     let points: u64 = (0..4).map(|seed| failures(seed, 40, 9)).sum();
     println!("{points} failures");
@@ -145,7 +144,6 @@ fn a_failure_stops_the_store_and_loses_nothing_acknowledged() {
 }
 
 #[test]
-#[ignore = "see the tests of `single` that are ignored"]
 fn a_disk_that_is_full_once_loses_nothing() {
     let points: u64 = (0..4).map(|seed| full_once(seed, 40, 11)).sum();
     println!("{points} times full");
@@ -153,7 +151,6 @@ fn a_disk_that_is_full_once_loses_nothing() {
 }
 
 #[test]
-#[ignore = "see the tests of `single` that are ignored"]
 fn syncs_that_fail_promise_nothing() {
     let points: u64 = (0..4).map(|seed| syncs_fail(seed, 40)).sum();
     println!("{points} moments");

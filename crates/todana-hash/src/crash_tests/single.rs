@@ -37,7 +37,6 @@ fn header_write() -> u64 {
 }
 
 #[test]
-#[ignore = "open refuses a header that was half written"]
 fn a_header_whose_write_failed_is_no_damage() {
     let at = header_write();
     for seed in 0..100 {
@@ -70,7 +69,6 @@ fn a_flip_in_the_header_of_a_log_is_damage() {
 }
 
 #[test]
-#[ignore = "recovery does not write again what a failed sync has left"]
 fn what_a_failed_sync_has_left_is_shown_only_when_it_is_safe() {
     for seed in 0..100 {
         let disk = SimDisk::new(seed);
@@ -90,7 +88,6 @@ fn what_a_failed_sync_has_left_is_shown_only_when_it_is_safe() {
 }
 
 #[test]
-#[ignore = "names of directories above the store are not always synced"]
 fn a_store_is_there_even_if_the_making_of_its_directory_was_interrupted() {
     for at in 0..6 {
         let disk = SimDisk::new(0);
@@ -108,7 +105,6 @@ fn a_store_is_there_even_if_the_making_of_its_directory_was_interrupted() {
 }
 
 #[test]
-#[ignore = "flush and compaction do not stop the store"]
 fn a_flush_or_compaction_that_cannot_begin_a_segment_stops_the_store() {
     type Fail = fn(&Hash) -> Result<(), Error>;
     let fail: [Fail; 3] = [
@@ -128,7 +124,6 @@ fn a_flush_or_compaction_that_cannot_begin_a_segment_stops_the_store() {
 }
 
 #[test]
-#[ignore = "compaction does not go on to the next segment"]
 fn a_corrupt_segment_does_not_keep_others_from_being_compacted() {
     let disk = SimDisk::new(0);
     let hash = open(&disk, FlushPolicy::Group).unwrap();
@@ -148,7 +143,6 @@ fn a_corrupt_segment_does_not_keep_others_from_being_compacted() {
 }
 
 #[test]
-#[ignore = "removals that could not be settled are forgotten"]
 fn removals_stay_when_a_compaction_finds_the_disk_full() {
     for at in 0..40 {
         let disk = SimDisk::new(0);
@@ -174,7 +168,6 @@ fn removals_stay_when_a_compaction_finds_the_disk_full() {
 }
 
 #[test]
-#[ignore = "a due flush is written, or refused, where a read meets it"]
 fn reads_go_on_when_a_flush_falls_due_and_cannot_be_written() {
     let stop: [fn(&SimDisk, &Hash); 2] = [
         |disk, hash| {

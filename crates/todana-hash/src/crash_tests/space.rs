@@ -97,7 +97,6 @@ fn a_full_disk_takes_removals_and_recovers_by_compaction() {
 }
 
 #[test]
-#[ignore = "no space is kept back for packs yet"]
 fn a_full_disk_recovers_by_compaction_of_half_empty_segments() {
     let disk = SimDisk::new(1);
     let now = Timestamp::from_ms(START_MS);

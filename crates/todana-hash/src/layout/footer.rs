@@ -179,7 +179,11 @@ impl Trailer {
         }
         let mut len = || usize::try_from(reader.u32_le()?).ok();
         let (frames_end, entries_len, frames_len) = (len()?, len()?, len()?);
-        let count = reader.u32_le()?;
+        // Each entry has a byte at least.
+        let count = reader.u32_le().filter(|&count| count as usize <= entries_len)?;
+        if frames_end < HEADER_LEN {
+            return None;
+        }
         let (lowest, highest, cut) = (reader.u64_le()?, reader.u64_le()?, reader.u64_le()?);
         let flush_due = Expiry::at_ms(reader.u64_le()?);
         let packed = reader.u64_le()?;
@@ -253,7 +257,8 @@ impl Iterator for FooterReader<'_> {
             2 => EntryKind::Other,
             _ => return None,
         };
-        let len = usize::try_from(code >> 2).ok()?;
+        // No file is that long, so no sum of lengths overflows.
+        let len = usize::try_from(code >> 2).ok().filter(|&len| len <= 1 << 28)?;
         let mut hash = [0; 8];
         if kind != EntryKind::Other {
             hash.get_mut(..self.width)?.copy_from_slice(self.entries.take(self.width)?);

@@ -59,10 +59,22 @@ impl Opening {
     }
 }
 
+/// Bytes that are written anew at once.
+const REWRITE_LEN: usize = 256 << 10;
+
 /// Makes a segment safe, and gives it a footer that says so unless it has one.
 fn complete_one(segment: &Loaded) -> io::Result<()> {
+    let Entries::Scanned(entries) = &segment.entries else { return segment.file.sync() };
+    // What a process before has left in the system's memory after a sync that failed counts as written
+    // there, and no sync would write it: it is written anew.
+    let mut piece = vec![0; REWRITE_LEN];
+    for at in (0..segment.summary.frames_end).step_by(REWRITE_LEN) {
+        let len = REWRITE_LEN.min(segment.summary.frames_end - at);
+        let piece = piece.get_mut(..len).unwrap_or_default();
+        segment.file.read_exact_at(at as u64, piece)?;
+        segment.file.write_at(at as u64, piece)?;
+    }
     segment.file.sync()?;
-    let Entries::Scanned(entries) = &segment.entries else { return Ok(()) };
     let mut tables = Tables::default();
     segment.frames.iter().for_each(|_| tables.add_frame());
     for entry in entries {

@@ -60,6 +60,18 @@ impl Loaded {
     }
 }
 
+/// Bytes up to the last that is not 0.
+fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
+}
+
+/// Whether anything stands behind a segment's header: it was written whole then.
+fn is_begun(file: &dyn DiskFile) -> std::io::Result<bool> {
+    let mut bytes = [0; 4 << 10];
+    let read = file.read_at(HEADER_LEN as u64, &mut bytes)?;
+    Ok(used(bytes.get(..read).unwrap_or_default()) > 0)
+}
+
 impl Opening {
     pub(super) fn load(&mut self, kind: SegmentKind, id: u64) -> Result<Option<Loaded>, Error> {
         let name = file_name(id, kind);
@@ -71,11 +83,12 @@ impl Opening {
         let read = file.read_at(0, &mut bytes).map_err(failed(&name))?;
         let header = SegmentHeader::decode(bytes.get(..read).unwrap_or_default());
         let Some(header) = header.filter(|header| header.id == id && header.kind == kind) else {
-            if bytes.iter().any(|&byte| byte != 0) {
+            let was_closed_or_torn = self.report.clean || used(&bytes) > 0;
+            if was_closed_or_torn && is_begun(&*file).map_err(failed(&name))? {
                 return Err(corrupt(&name, "its header is damaged"));
             }
-            // A blank that was never begun, or whose header did not survive: nothing safe is in it, nor
-            // in a log that follows it.
+            // A blank that was never begun, or whose header was not written whole: nothing safe is in it,
+            // nor in a log that follows it.
             self.blanks.push((kind, id));
             return Ok(None);
         };
@@ -168,7 +181,7 @@ impl Opening {
             frames.push(frame);
         }
         let rest = bytes.get(at..).unwrap_or_default();
-        let torn = rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let torn = used(rest);
         // Beyond a whole log is its footer, which cannot be trusted alone.
         if torn > 0 && read_footer(&*file, header.id).map_err(failed(name))?.is_none() {
             self.report.cut.push(format!("{name}: {torn} bytes from byte {at} on"));
