@@ -51,4 +51,4 @@ pub use engine::{
 pub use error::Error;
 pub use statistics::{ClassStatistics, Statistics};
 pub use stream::{Snapshot, StreamError, UpdateStream};
-pub use view::{Absence, Access, Found, ReadValue, Staged, Value, View};
+pub use view::{Absence, Access, Found, ReadValue, Spill, Staged, Value, View};

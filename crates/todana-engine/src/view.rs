@@ -114,41 +114,94 @@ pub enum Absence {
 #[derive(Debug, Default)]
 pub struct Staged {
     bytes: Vec<u8>,
+    len: u64,
     len_max: u64,
+    spill: Option<Box<dyn Spill>>,
+    /// Bytes that are kept in memory where there is something to spill to.
+    keep_len: usize,
+}
+
+/// Where an engine has the bytes of a long staged value go.
+pub trait Spill: Send + Sync + fmt::Debug {
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// Space, or what the disk says.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Makes all of it as safe as it will be. Doing it again does nothing.
+    ///
+    /// # Errors
+    /// As [`write`](Spill::write).
+    fn finish(&mut self) -> Result<(), Error>;
+
+    /// For the engine, to know its own again.
+    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 impl Staged {
-    /// A staged value of at most `len_max` bytes. Engines make them; see
+    /// A staged value of at most `len_max` bytes, in memory. Engines make them; see
     /// [`Engine::stage`](crate::Engine::stage).
     pub const fn with_limit(len_max: u64) -> Staged {
-        Staged { bytes: Vec::new(), len_max }
+        Staged { bytes: Vec::new(), len: 0, len_max, spill: None, keep_len: 0 }
+    }
+
+    /// A staged value of at most `len_max` bytes, which spills when it becomes longer than `keep_len`.
+    pub const fn with_spill(len_max: u64, keep_len: usize, spill: Box<dyn Spill>) -> Staged {
+        Staged { bytes: Vec::new(), len: 0, len_max, spill: Some(spill), keep_len }
     }
 
     /// Adds a piece at the end.
     ///
     /// # Errors
-    /// [`Error::ValueTooLarge`] past the limit; what was written before stays.
+    /// [`Error::ValueTooLarge`] past the limit, what was written before stays then; where it spills,
+    /// space and what the disk says.
     pub fn write(&mut self, piece: &[u8]) -> Result<(), Error> {
-        let len = self.bytes.len() as u64 + piece.len() as u64;
+        let len = self.len + piece.len() as u64;
         if len > self.len_max {
             return Err(Error::ValueTooLarge { len, max: self.len_max });
         }
-        self.bytes.extend_from_slice(piece);
+        match &mut self.spill {
+            Some(spill) if len > self.keep_len as u64 => {
+                if !self.bytes.is_empty() {
+                    spill.write(&std::mem::take(&mut self.bytes))?;
+                }
+                spill.write(piece)?;
+            }
+            _ => self.bytes.extend_from_slice(piece),
+        }
+        self.len = len;
         Ok(())
+    }
+
+    /// Says that all was written. Without it the engine does it, in the middle of the update.
+    ///
+    /// # Errors
+    /// Space, or what the disk says.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        match &mut self.spill {
+            Some(spill) if self.len > self.keep_len as u64 => spill.finish(),
+            _ => Ok(()),
+        }
     }
 
     /// Bytes written so far.
     pub fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        self.len
     }
 
     /// Whether nothing was written.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len == 0
     }
 
-    /// What was written, for the engine that takes it over.
+    /// What was written, for the engine that takes it over, unless it has spilled.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Where it has spilled to.
+    pub fn spilled(&self) -> Option<&dyn Spill> {
+        self.spill.as_deref().filter(|_| self.len > self.keep_len as u64)
     }
 }

@@ -312,7 +312,7 @@ impl Hash {
                     let place = Place { slot, offset: crate::layout::narrow(offset) };
                     offset += entry.len;
                     rest = rest.get(entry.len..).unwrap_or_default();
-                    if matches!(entry.operation, Operation::Put | Operation::Remove) {
+                    if entry.operation.is_put() || entry.operation == Operation::Remove {
                         let hash = spread(self.hash.of(entry.key));
                         tables.index.prefetch(hash);
                         let sequence = entry.sequence(segment.id + u64::from(place.offset));
@@ -354,6 +354,8 @@ impl Hash {
         if entry.expiry.is_past(now) {
             writer.index.remove(seat);
             writer.expired += 1;
+            let applied = self.shared.applied.load(Ordering::Relaxed);
+            writer.blob_changes(entry.blob(), None, applied);
             // An older value would come back.
             compactor.removals.push(from);
         } else {
@@ -379,7 +381,7 @@ impl Hash {
         sequence: u64,
         now: Timestamp,
     ) -> Result<(Place, usize), Error> {
-        let value = if fields.operation == Operation::Put { entry.value } else { &[] };
+        let value = if fields.operation.is_put() { entry.value } else { &[] };
         let mut head = Vec::with_capacity(record::HEAD_LEN_MAX);
         fields.encode(entry.key.len(), value.len(), &mut head);
         let len = head.len() + entry.key.len() + value.len();

@@ -1,25 +1,17 @@
 //! From edits to changes of the log.
 
+use crate::blob::{BlobWriter, Reference, write_blob};
 use crate::index::Place;
 use crate::layout::record::{Fields, Operation};
 use crate::view::Hit;
-use crate::writer::Change;
-use todana_engine::{Access, Edit, Error, NewVersion, Payload, Put, Touch, Value, View};
-use todana_record::{Meta, Position};
+use crate::writer::{Change, Home};
+use todana_engine::{Edit, Error, NewVersion, Payload, Put, Touch, Value, View};
+use todana_record::Meta;
 
-/// The longest value that a record holds, in bytes.
-pub(crate) const VALUE_LEN_MAX: u64 = 32 << 20;
-
-/// A record as an evaluation sees it.
-pub(crate) fn view<'v>(hit: &Hit<'v>, position: Position, versions: bool) -> View<'v> {
-    View {
-        key: hit.record.key,
-        meta: hit.record.meta(hit.at, versions),
-        value: Value::Bytes(hit.record.value),
-        position,
-        access: Access::default(),
-    }
-}
+/// The longest value, in bytes.
+pub(crate) const VALUE_LEN_MAX: u64 = u32::MAX as u64;
+/// The longest value that stands in its record; others have a blob of their own.
+const INLINE_LEN_MAX: u64 = 32 << 20;
 
 /// Place and length of an entry that may be replaced.
 pub(crate) fn old_of(hit: &Hit<'_>) -> (Place, usize) {
@@ -40,35 +32,64 @@ fn given(version: NewVersion) -> Option<u64> {
     }
 }
 
-/// The change that an edit makes; `None` when nothing changes.
+/// The change that an edit of a record makes; `None` when nothing changes. `hit` is the record where it
+/// lies.
 ///
 /// # Errors
-/// [`Error::ValueTooLarge`].
+/// [`Error::ValueTooLarge`]; of a long value, what its blob meets.
 pub(crate) fn change<'e>(
-    edit: &'e Edit<'_>,
+    home: &Home,
+    edit: &'e mut Edit<'_>,
     key: &'e [u8],
     hash: u64,
     current: Option<&View<'e>>,
+    hit: Option<&Hit<'e>>,
 ) -> Result<Option<Change<'e>>, Error> {
     let stored = |meta: &Meta, version, value| {
-        Some(Change { fields: Fields::put(meta), version, key, value, hash })
+        Some(Change { fields: Fields::put(meta), version, key, value, blob: None, hash })
     };
-    let bytes = |view: &View<'e>| view.value.as_bytes().unwrap_or_default();
+    let with_blob = |meta: &Meta, version, blob: Reference| {
+        let fields = Fields { operation: Operation::PutBlob, ..Fields::put(meta) };
+        let blob = Some((blob, blob.encode()));
+        Some(Change { fields, version, key, value: [&[], &[]], blob, hash })
+    };
     match (edit, current) {
         (Edit::Put(put), _) => {
             check(put.value.len())?;
-            let value = match &put.value {
+            let (meta, version) = (meta_of(put), given(put.version));
+            let value = match &mut put.value {
                 Payload::Bytes(bytes) => [*bytes, &[]],
                 Payload::Joined(first, second) => [*first, *second],
-                Payload::Staged(staged) => [staged.as_bytes(), &[]],
+                Payload::Staged(staged) => {
+                    staged.finish()?;
+                    let spilled = staged.spilled().map(|spill| spill.as_any().downcast_ref());
+                    if let Some(blob) = spilled {
+                        let blob: &BlobWriter = blob.ok_or(ANOTHERS)?;
+                        return Ok(with_blob(&meta, version, blob.take()));
+                    }
+                    [staged.as_bytes(), &[]]
+                }
             };
-            Ok(stored(&meta_of(put), given(put.version), value))
+            if value[0].len() as u64 + value[1].len() as u64 > INLINE_LEN_MAX {
+                let blob = write_blob(home, Value::Bytes(value[0]), value[1])?;
+                return Ok(with_blob(&meta, version, blob));
+            }
+            Ok(stored(&meta, version, value))
         }
         (Edit::Append { bytes: added, expiry, version }, Some(view)) => {
-            check(view.value.len() + added.len() as u64)?;
+            let len = view.value.len() + added.len() as u64;
+            check(len)?;
             let expiry = expiry.unwrap_or(view.meta.expiry);
             let meta = Meta { expiry, stale: false, won: false, ..view.meta };
-            Ok(stored(&meta, given(*version), [bytes(view), added]))
+            match view.value {
+                Value::Bytes(bytes) if len <= INLINE_LEN_MAX => {
+                    Ok(stored(&meta, given(*version), [bytes, added]))
+                }
+                old => {
+                    let blob = write_blob(home, old, added)?;
+                    Ok(with_blob(&meta, given(*version), blob))
+                }
+            }
         }
         (Edit::Touch(touch), Some(view)) if changes(touch) => {
             let meta = Meta {
@@ -78,15 +99,26 @@ pub(crate) fn change<'e>(
                 ..view.meta
             };
             let version = touch.version.map_or(Some(view.meta.version), given);
-            Ok(stored(&meta, version, [bytes(view), &[]]))
+            match hit.and_then(|hit| hit.record.blob()) {
+                // The same blob.
+                Some(blob) => Ok(with_blob(&meta, version, blob)),
+                None => {
+                    let bytes = view.value.as_bytes().unwrap_or_default();
+                    Ok(stored(&meta, version, [bytes, &[]]))
+                }
+            }
         }
         (Edit::Remove, Some(_)) => {
             let fields = Fields::of(Operation::Remove);
-            Ok(Some(Change { fields, version: None, key, value: [&[], &[]], hash }))
+            let value = [&[][..], &[]];
+            Ok(Some(Change { fields, version: None, key, value, blob: None, hash }))
         }
         _ => Ok(None),
     }
 }
+
+/// A staged value that another store has made.
+const ANOTHERS: Error = Error::Unsupported("take a value that was staged by another store");
 
 fn meta_of(put: &Put<'_>) -> Meta {
     Meta {

@@ -4,6 +4,7 @@
 //! crash argument rests on: frames of older segments before those of younger ones; a footer that says
 //! *synced* only after a sync of all frames of its segment.
 
+use crate::blob::blob_name;
 use crate::hash::Hash;
 use crate::head::{Blank, Head, Output};
 use crate::layout::header::SegmentKind;
@@ -75,6 +76,7 @@ impl Hash {
         if sync {
             flusher.last_sync = now;
             self.tell_advanced();
+            self.remove_blobs().map_err(|error| self.poison(error.to_string()))?;
         }
         if sync || self.options.flush == FlushPolicy::Never {
             let done = self.complete(flusher, sync);
@@ -147,6 +149,23 @@ impl Hash {
         });
         let slot = usize::from(tail.slot);
         writer.publish(&self.shared.tables, |segments| segments[slot] = Some(Arc::new(segment)));
+        Ok(())
+    }
+
+    /// Removes blobs that were replaced or removed, once that is safe. Readers that have one open keep it.
+    fn remove_blobs(&self) -> io::Result<()> {
+        let durable = self.durable.load(Ordering::Acquire);
+        let dead: Vec<u64> = {
+            let mut writer = self.writer.lock();
+            let is_safe = |&mut (sequence, _): &mut (u64, u64)| sequence <= durable;
+            writer.dead_blobs.extract_if(.., is_safe).map(|(_, id)| id).collect()
+        };
+        for id in dead {
+            match self.home.disk.remove(&self.home.directory.join(blob_name(id))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         Ok(())
     }
 

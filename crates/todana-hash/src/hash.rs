@@ -1,5 +1,6 @@
 //! The engine.
 
+use crate::blob::BlobWriter;
 use crate::edit;
 use crate::flush::Flusher;
 use crate::index::{Probe, spread};
@@ -10,7 +11,7 @@ use crate::segment::Reading;
 use crate::shared::Shared;
 use crate::snapshot::IndexWalk;
 use crate::stream::LogStream;
-use crate::view::Tables;
+use crate::view::{Hit, Tables};
 use crate::writer::Home;
 use crate::writer::{Change, Writer};
 use arc_swap::Guard;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use todana_engine::{
     Absence, Applied, Cursor, Edit, Effect, Engine, Error, Found, JobProgress, Level, Limits,
-    Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
+    Listener, Look, Mutation, Progress, Snapshot, Staged, Statistics, StoreClock, StreamError,
     UnitMutation, UpdateStream, View, applying,
 };
 use todana_io::Lock;
@@ -153,7 +154,8 @@ impl Hash {
         }
         let is_logged =
             self.check_poison().is_ok() && self.stop_on_poison(self.cut(&mut writer, now)).is_ok();
-        if !is_logged && self.forget_all(&mut writer).is_ok() {
+        let applied = self.shared.applied.load(Ordering::Relaxed);
+        if !is_logged && self.forget_all(&mut writer, applied).is_ok() {
             self.owes_cut.store(true, Ordering::Release);
         }
     }
@@ -167,10 +169,12 @@ impl Hash {
         }
     }
 
-    fn forget_all(&self, writer: &mut Writer) -> Result<(), Error> {
+    fn forget_all(&self, writer: &mut Writer, sequence: u64) -> Result<(), Error> {
         let cleared = writer.index.clear();
         cleared.map_err(|error| self.poison(format!("the index: {error}")))?;
         writer.accounts.iter_mut().for_each(|account| account.live = 0);
+        let blobs = std::mem::take(&mut writer.blobs);
+        writer.dead_blobs.extend(blobs.into_iter().map(|id| (sequence, id)));
         Ok(())
     }
 
@@ -211,7 +215,7 @@ impl Hash {
         let fields = Fields { number: sequence, ..Fields::of(Operation::Flush) };
         let change = Change::of_store(fields);
         writer.append(&change)?;
-        self.forget_all(writer)?;
+        self.forget_all(writer, sequence)?;
         (writer.cut, writer.flush_due) = (sequence, Expiry::NEVER);
         self.due_ms.store(0, Ordering::Release);
         self.owes_cut.store(false, Ordering::Release);
@@ -276,10 +280,16 @@ impl Hash {
                 Ok(Probe::Found(hit)) if hit.record.expiry.is_past(now) => {
                     visit(Found::Absent(Absence::Expired))
                 }
-                Ok(Probe::Found(hit)) => {
-                    let position = self.position(hit.sequence());
-                    visit(Found::Record(edit::view(&hit, position, self.shared.versions)))
-                }
+                Ok(Probe::Found(hit)) => match self.shared.view(&hit, &pins) {
+                    Ok(Some(view)) => visit(Found::Record(view)),
+                    Ok(None) if reloads < RELOADS_MAX => {
+                        reloads += 1;
+                        *tables = self.shared.tables.load();
+                        continue;
+                    }
+                    Ok(None) => visit(Found::Failed(Error::Corrupt("a blob is gone".to_owned()))),
+                    Err(error) => visit(Found::Failed(error)),
+                },
                 Ok(_) => visit(Found::Absent(Absence::Unknown)),
                 Err(error) => visit(Found::Failed(error)),
             };
@@ -299,8 +309,24 @@ impl Hash {
         found.unwrap_or(false)
     }
 
+    /// The record that a writer found, unless it has ended.
+    #[inline]
+    fn current<'v>(
+        &self,
+        hit: Option<&Hit<'v>>,
+        now: Timestamp,
+        pins: &'v Pins,
+    ) -> Result<Option<View<'v>>, Error> {
+        let Some(hit) = hit.filter(|hit| !hit.record.expiry.is_past(now)) else { return Ok(None) };
+        match self.shared.view(hit, pins)? {
+            Some(view) => Ok(Some(view)),
+            // Under the lock no blob goes that a record refers to.
+            None => Err(Error::Corrupt("the blob of a record is gone".to_owned())),
+        }
+    }
+
     fn refuse_when_short(&self, writer: &Writer, change: &Change<'_>) -> Result<(), Error> {
-        let puts = change.fields.operation == Operation::Put;
+        let puts = change.fields.operation.is_put();
         let room = |log: &crate::head::Head| log.room();
         match puts
             && writer.short
@@ -324,11 +350,10 @@ impl Hash {
         let tables = writer.tables.take().unwrap_or_else(|| self.shared.tables.load_full());
         let pins = Pins::new();
         let (seat, hit) = tables.seek(&writer.index, hash, key, &pins)?;
-        let view = hit
-            .filter(|hit| !hit.record.expiry.is_past(now))
-            .map(|hit| edit::view(&hit, self.position(hit.sequence()), self.shared.versions));
-        let edit = mutation.evaluate(view.as_ref());
-        let Some(change) = edit::change(&edit, key, hash, view.as_ref())? else {
+        let view = self.current(hit.as_ref(), now, &pins)?;
+        let mut edit = mutation.evaluate(view.as_ref());
+        let change = edit::change(&self.home, &mut edit, key, hash, view.as_ref(), hit.as_ref())?;
+        let Some(change) = change else {
             let sequence = self.shared.applied.load(Ordering::Relaxed);
             let version = view.map_or(0, |view| view.meta.version);
             return Ok(Applied { position: self.position(sequence), version });
@@ -339,9 +364,14 @@ impl Hash {
         writer.publish_log();
         let (operation, old) = (change.fields.operation, hit.as_ref().map(edit::old_of));
         writer.point(seat, operation, appended, old)?;
+        let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
+        let blob = change.blob.map(|(blob, _)| blob);
+        writer.blob_changes(old_blob, blob, appended.sequence);
         self.finish(&mut writer, appended.sequence);
         let version = match (operation, self.shared.versions) {
-            (Operation::Put, true) => change.version.unwrap_or(appended.sequence),
+            (Operation::Put | Operation::PutBlob, true) => {
+                change.version.unwrap_or(appended.sequence)
+            }
             _ => 0,
         };
         if tables.state == writer.state {
@@ -382,12 +412,10 @@ impl Hash {
         }
         let views: Vec<Option<View<'_>>> = hits
             .iter()
-            .map(|(_, hit)| {
-                let hit = hit.filter(|hit| !hit.record.expiry.is_past(now))?;
-                Some(edit::view(&hit, self.position(hit.sequence()), self.shared.versions))
-            })
-            .collect();
-        let edits = mutation.evaluate(&views);
+            .zip(&pins)
+            .map(|((_, hit), pins)| self.current(hit.as_ref(), now, pins))
+            .collect::<Result<_, _>>()?;
+        let mut edits = mutation.evaluate(&views);
         let mut changes = Vec::with_capacity(keys.len());
         // Of several edits to one key the last counts.
         let mut latest: HashMap<&[u8], usize> = HashMap::with_capacity(keys.len());
@@ -398,11 +426,12 @@ impl Hash {
         }
         let seen = hits.iter().zip(&views);
         for (at, ((key, edit), ((hash, hit), view))) in
-            keys.iter().zip(&edits).zip(seen).enumerate()
+            keys.iter().zip(&mut edits).zip(seen).enumerate()
         {
             if latest.get(key) == Some(&at) {
-                let change = edit::change(edit, key, *hash, view.as_ref())?;
-                changes.extend(change.map(|change| (change, hit.as_ref().map(edit::old_of))));
+                let (view, hit) = (view.as_ref(), hit.as_ref());
+                let change = edit::change(&self.home, edit, key, *hash, view, hit)?;
+                changes.extend(change.map(|change| (change, hit.copied())));
             }
         }
         if changes.is_empty() {
@@ -432,7 +461,7 @@ impl Hash {
     fn append_all(
         &self,
         writer: &mut Writer,
-        changes: &[(Change<'_>, Option<(crate::index::Place, usize)>)],
+        changes: &[(Change<'_>, Option<Hit<'_>>)],
     ) -> Result<u64, Error> {
         let mut appended = Vec::with_capacity(changes.len());
         for (change, _) in changes {
@@ -440,9 +469,13 @@ impl Hash {
         }
         let sequence = appended.last().map_or(0, |last| last.sequence);
         writer.publish_log();
-        for ((change, old), appended) in changes.iter().zip(appended) {
+        for ((change, hit), appended) in changes.iter().zip(appended) {
+            let old = hit.as_ref().map(edit::old_of);
             let seat = writer.seat(change.hash, old.map(|(place, _)| place));
-            writer.point(seat, change.fields.operation, appended, *old)?;
+            writer.point(seat, change.fields.operation, appended, old)?;
+            let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
+            let blob = change.blob.map(|(blob, _)| blob);
+            writer.blob_changes(old_blob, blob, appended.sequence);
         }
         self.finish(writer, sequence);
         Ok(sequence)
@@ -501,6 +534,10 @@ impl Engine for Hash {
                 self.look_up(&mut tables, key, hash, now, &mut |found| visit(third, found));
             }
         }
+    }
+
+    fn stage(&self) -> Staged {
+        BlobWriter::stage(self.home.clone(), edit::VALUE_LEN_MAX, self.options.staged_bytes)
     }
 
     fn update(

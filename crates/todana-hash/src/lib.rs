@@ -12,6 +12,9 @@
 //! Limits: keys to 64 KiB, values to 32 MiB, 65,535 segments of up to 64 MiB (4 TiB).
 #![forbid(unsafe_code)]
 
+mod blob;
+#[cfg(test)]
+mod blob_tests;
 mod blocks;
 mod check;
 mod close;

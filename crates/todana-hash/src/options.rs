@@ -50,6 +50,9 @@ pub struct HashOptions {
     /// Bytes of the smallest segment: less only in tests.
     #[doc(hidden)]
     pub least_segment_bytes: u64,
+    /// Bytes of a value that are staged in memory before it gets a file: less only in tests.
+    #[doc(hidden)]
+    pub staged_bytes: usize,
     /// Bytes of the update stream that compaction leaves.
     pub stream_bytes: u64,
 }
@@ -66,6 +69,7 @@ impl Default for HashOptions {
             space_percent: 150,
             compaction_bytes_per_s: 64 << 20,
             least_segment_bytes: 1 << 20,
+            staged_bytes: 4 << 20,
             stream_bytes: 0,
         }
     }

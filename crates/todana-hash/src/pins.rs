@@ -1,5 +1,7 @@
-//! Frames that were unpacked or read for a look-up, kept for as long as it needs them.
+//! Frames that were unpacked or read for a look-up, and readers of blobs, kept for as long as it needs
+//! them.
 
+use crate::blob::BlobReader;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -9,8 +11,14 @@ pub(crate) struct Pins(OnceCell<Box<Pin>>);
 
 #[derive(Debug)]
 struct Pin {
-    frame: Arc<[u8]>,
+    kept: Kept,
     next: Pins,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Frame(Arc<[u8]>),
+    Blob(BlobReader),
 }
 
 impl Pins {
@@ -18,13 +26,28 @@ impl Pins {
         Pins(OnceCell::new())
     }
 
-    /// Keeps a frame and gives its bytes.
-    pub(crate) fn keep(&self, frame: Arc<[u8]>) -> &[u8] {
+    fn add(&self, kept: Kept) -> &Kept {
         let mut last = self;
         while let Some(pin) = last.0.get() {
             last = &pin.next;
         }
-        &last.0.get_or_init(|| Box::new(Pin { frame, next: Pins::new() })).frame
+        &last.0.get_or_init(|| Box::new(Pin { kept, next: Pins::new() })).kept
+    }
+
+    /// Keeps a frame and gives its bytes.
+    pub(crate) fn keep(&self, frame: Arc<[u8]>) -> &[u8] {
+        match self.add(Kept::Frame(frame)) {
+            Kept::Frame(frame) => frame,
+            Kept::Blob(_) => &[],
+        }
+    }
+
+    /// Keeps the reader of a value.
+    pub(crate) fn keep_blob(&self, reader: BlobReader) -> Option<&BlobReader> {
+        match self.add(Kept::Blob(reader)) {
+            Kept::Blob(reader) => Some(reader),
+            Kept::Frame(_) => None,
+        }
     }
 }
 

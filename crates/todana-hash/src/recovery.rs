@@ -4,6 +4,7 @@ mod build;
 mod chain;
 mod load;
 
+use crate::blob::parse_blob_name;
 use crate::blocks::FrameCache;
 use crate::codec::{Packing, built_in};
 use crate::hash::Hash;
@@ -16,8 +17,9 @@ use crate::segment::{Reading, file_name, parse_name};
 use crate::shared::Shared;
 use crate::writer::{Home, IDENTITY, Writer, refused};
 use arc_swap::ArcSwap;
-use build::Build;
+use build::{Build, Built};
 use load::Loaded;
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -150,6 +152,18 @@ fn packing_of(
     Ok(Some(Arc::new(packing)))
 }
 
+/// Removes blobs that no record refers to: of changes that a crash took back, or whose records are gone.
+fn remove_orphans(home: &Home, blobs: &HashSet<u64>) -> Result<(), Error> {
+    let shown = home.directory.display().to_string();
+    let names = home.disk.list(&home.directory).map_err(failed(&shown))?;
+    for name in names {
+        if parse_blob_name(&name).is_some_and(|id| !blobs.contains(&id)) {
+            home.disk.remove(&home.directory.join(&name)).map_err(failed(&name))?;
+        }
+    }
+    Ok(())
+}
+
 struct Opening {
     home: Home,
     options: HashOptions,
@@ -263,7 +277,10 @@ impl Opening {
         for segment in segments {
             build.add(segment)?;
         }
-        let (index, tables, accounts) = build.finish()?;
+        let Built { index, tables, accounts, blobs } = build.finish()?;
+        if options.mode != Mode::ReadOnly {
+            remove_orphans(&home, &blobs)?;
+        }
         let next_id = identity.next_id;
         identity.clean = false;
         let mut writer = Writer {
@@ -279,6 +296,8 @@ impl Opening {
             state: 0,
             used: Vec::new(),
             accounts,
+            blobs,
+            dead_blobs: Vec::new(),
             free_slots: Vec::new(),
             next_id,
             cut,
@@ -302,6 +321,7 @@ impl Opening {
             versions: identity.versions,
             partitions: identity.partitions,
             pins: parking_lot::Mutex::default(),
+            home: home.clone(),
         });
         if options.mode != Mode::ReadOnly {
             let blank = begin(&mut writer).map_err(failed("the store"))?;

@@ -98,7 +98,7 @@ impl Claims {
     /// Says that a file has an entry: a removal of its key with a higher sequence is needed.
     #[inline]
     fn contradict(&mut self, slot: u16, lowest: u64, entry: &FooterEntry) {
-        if entry.kind != EntryKind::Put {
+        if !matches!(entry.kind, EntryKind::Put | EntryKind::Blob) {
             return;
         }
         let buckets = self.starts.len() - 1;

@@ -4,9 +4,9 @@
 //! order in which they were made. A key whose last change is lost has the one before it, or none. The
 //! damaged files are only read.
 
+use crate::blob::{BlobReader, Reference};
 use crate::check::{Checked, Footer, OnProgress, SegmentFile, Stretch, Stretches, read_file};
 use crate::check::{segments, survey};
-use crate::layout::footer::EntryKind;
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::layout::identity::Identity;
 use crate::layout::record::{self, Operation, Record};
@@ -17,7 +17,9 @@ use crate::{Finding, Hash};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use todana_engine::{Edit, Engine, Error, Mutation, NewVersion, Payload, Progress, Put, View};
+use todana_engine::{
+    Edit, Engine, Error, Mutation, NewVersion, Payload, Progress, Put, Staged, View,
+};
 use todana_io::disk::replace;
 use todana_io::{Disk, DiskFile, Lock, Open, random_seed};
 use todana_record::{Expiry, Meta, Timestamp};
@@ -189,7 +191,7 @@ impl Salvage {
             }
             Operation::FlushDue => self.due(sequence, entry.expiry),
             Operation::Unit => {}
-            Operation::Put | Operation::Remove => {
+            Operation::Put | Operation::PutBlob | Operation::Remove => {
                 let (offset, len) = (u32::try_from(offset), u32::try_from(entry.len));
                 if let (Ok(offset), Ok(len)) = (offset, len) {
                     self.changes.push(Change { sequence, file, offset, len });
@@ -294,6 +296,24 @@ impl Replay<'_> {
         Ok(())
     }
 
+    /// A long value, taken over piece by piece; `None` when not all of it is intact.
+    fn staged(&self, hash: &Hash, blob: Reference) -> Result<Option<Staged>, Error> {
+        let directory = self.source.directory.to_owned();
+        let Ok(reader) = BlobReader::open_in(self.source.disk, &directory, blob) else {
+            return Ok(None);
+        };
+        let mut staged = hash.stage();
+        let mut written = Ok(());
+        let read = reader.each_piece(|piece| {
+            if written.is_ok() {
+                written = staged.write(piece);
+            }
+        });
+        written?;
+        staged.finish()?;
+        Ok(read.is_ok().then_some(staged))
+    }
+
     fn apply(
         &self,
         hash: &Hash,
@@ -301,10 +321,14 @@ impl Replay<'_> {
         meta: Meta,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let puts = EntryKind::of(record.operation) == EntryKind::Put;
         // One that has ended still hides the one before it.
-        let puts = puts && !meta.expiry.is_past(now);
-        let mut again = Again { put: puts.then_some(record.value), meta, versions: self.versions };
+        let puts = record.operation.is_put() && !meta.expiry.is_past(now);
+        let put = match record.blob().filter(|_| puts) {
+            // Where it is lost there is no record: an older value would be wrong too.
+            Some(blob) => self.staged(hash, blob)?.map(Payload::Staged),
+            None => puts.then_some(Payload::Bytes(record.value)),
+        };
+        let mut again = Again { put, meta, versions: self.versions };
         match hash.update(record.key, now, &mut again)? {
             Progress::Done(_) => Ok(()),
             Progress::Pending(_) => Err(Error::Unsupported("wait for a disk in a repair")),
@@ -315,7 +339,7 @@ impl Replay<'_> {
 /// A change that is carried out as it was.
 struct Again<'r> {
     /// The value; `None` removes.
-    put: Option<&'r [u8]>,
+    put: Option<Payload<'r>>,
     meta: Meta,
     versions: bool,
 }
@@ -324,16 +348,10 @@ impl Mutation for Again<'_> {
     fn evaluate<'s>(&'s mut self, current: Option<&'s View<'s>>) -> Edit<'s> {
         let Meta { flags, expiry, version, kind, stale, won } = self.meta;
         let given = if self.versions { NewVersion::Given(version) } else { NewVersion::Next };
-        match (self.put, current) {
-            (Some(value), _) => Edit::Put(Put {
-                value: Payload::Bytes(value),
-                flags,
-                expiry,
-                kind,
-                version: given,
-                stale,
-                won,
-            }),
+        match (self.put.take(), current) {
+            (Some(value), _) => {
+                Edit::Put(Put { value, flags, expiry, kind, version: given, stale, won })
+            }
             (None, Some(_)) => Edit::Remove,
             (None, None) => Edit::Keep,
         }

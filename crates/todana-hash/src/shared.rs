@@ -1,13 +1,18 @@
 //! What the engine shares with streams and snapshots, which outlive a borrow of it.
 
+use crate::blob::{BlobReader, blob_name};
 use crate::index::Index;
 use crate::layout::header::SegmentKind;
+use crate::layout::record::{Operation, Record};
+use crate::pins::Pins;
 use crate::segment::Segment;
-use crate::view::Tables;
+use crate::view::{Hit, Tables};
+use crate::writer::Home;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use todana_engine::{Access, Error, Value, View};
 use todana_record::{PartitionId, Position, SLOT_COUNT, slot_of};
 
 /// See the module.
@@ -25,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) partitions: u16,
     /// Sequences after which logs stay, for snapshots that are being read.
     pub(crate) pins: Mutex<Vec<u64>>,
+    pub(crate) home: Home,
 }
 
 impl Shared {
@@ -41,6 +47,46 @@ impl Shared {
         let at = self.starts.partition_point(|(_, first)| *first <= sequence).saturating_sub(1);
         let incarnation = self.starts.get(at).map_or(0, |(incarnation, _)| *incarnation);
         Position { incarnation, sequence }
+    }
+
+    /// A record as others see it; `None` when its value's blob is gone, since it has changed meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the blob cannot be opened.
+    #[inline]
+    pub(crate) fn view<'v>(
+        &self,
+        hit: &Hit<'v>,
+        pins: &'v Pins,
+    ) -> Result<Option<View<'v>>, Error> {
+        let value = match hit.record.operation {
+            Operation::PutBlob => match self.blob(&hit.record, pins)? {
+                Some(reader) => Value::Reader(reader),
+                None => return Ok(None),
+            },
+            _ => Value::Bytes(hit.record.value),
+        };
+        Ok(Some(View {
+            key: hit.record.key,
+            meta: hit.record.meta(hit.at, self.versions),
+            value,
+            position: self.position(hit.sequence()),
+            access: Access::default(),
+        }))
+    }
+
+    #[cold]
+    fn blob<'v>(
+        &self,
+        record: &Record<'_>,
+        pins: &'v Pins,
+    ) -> Result<Option<&'v BlobReader>, Error> {
+        let Some(reference) = record.blob() else { return Ok(None) };
+        match BlobReader::open(&self.home, reference) {
+            Ok(reader) => Ok(pins.keep_blob(reader)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::Corrupt(format!("{}: {error}", blob_name(reference.id)))),
+        }
     }
 
     /// Whose a key is: slots are shared out evenly, in order.

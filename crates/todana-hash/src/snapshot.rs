@@ -1,6 +1,5 @@
 //! A complete state to start from: a walk through the index, with the logs after its beginning kept.
 
-use crate::edit;
 use crate::pins::Pins;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -77,8 +76,8 @@ impl Shared {
                 Some(hit) => Some(hit),
                 None => after.entry(place, &pins)?,
             };
-            if let Some(hit) = hit {
-                visit(&edit::view(&hit, self.position(hit.sequence()), self.versions));
+            if let Some(view) = hit.map(|hit| self.view(&hit, &pins)).transpose()?.flatten() {
+                visit(&view);
             }
         }
         Ok(next)

@@ -1,5 +1,6 @@
 //! The update stream: the log, read as effects.
 
+use crate::blob::BlobReader;
 use crate::layout::header::HEADER_LEN;
 use crate::layout::record::{self, Operation, Record};
 use crate::pins::Pins;
@@ -7,7 +8,7 @@ use crate::segment::Segment;
 use crate::shared::Shared;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use todana_engine::{Effect, StreamError, UpdateStream};
+use todana_engine::{Effect, Error, StreamError, UpdateStream};
 use todana_record::{PartitionId, Position, Timestamp};
 
 /// A place in the log, and whose changes are read.
@@ -83,18 +84,35 @@ impl LogStream {
         self.shared.partition_of(key) == self.partition
     }
 
-    fn effect<'e>(&self, entry: &Record<'e>, sequence: u64) -> Option<Effect<'e>> {
-        match entry.operation {
-            Operation::Put if self.is_ours(entry.key) => Some(Effect::Put {
-                key: entry.key,
-                meta: entry.meta(sequence, self.shared.versions),
-                value: entry.value,
-            }),
+    /// A long value, read whole: effects have theirs in one piece. `None` when it is gone, since a later
+    /// change of the stream has replaced it.
+    fn value_of<'v>(&self, entry: &Record<'v>, pins: &'v Pins) -> Result<Option<&'v [u8]>, Error> {
+        let Some(reference) = entry.blob() else { return Ok(Some(entry.value)) };
+        let Ok(reader) = BlobReader::open(&self.shared.home, reference) else { return Ok(None) };
+        let mut value = Vec::with_capacity(usize::try_from(reference.len).unwrap_or(0));
+        reader.each_piece(|piece| value.extend_from_slice(piece))?;
+        Ok(Some(pins.keep(value.into())))
+    }
+
+    fn effect<'e>(
+        &self,
+        entry: &Record<'e>,
+        sequence: u64,
+        pins: &'e Pins,
+    ) -> Result<Option<Effect<'e>>, Error> {
+        Ok(match entry.operation {
+            Operation::Put | Operation::PutBlob if self.is_ours(entry.key) => {
+                self.value_of(entry, pins)?.map(|value| Effect::Put {
+                    key: entry.key,
+                    meta: entry.meta(sequence, self.shared.versions),
+                    value,
+                })
+            }
             Operation::Remove if self.is_ours(entry.key) => Some(Effect::Remove { key: entry.key }),
             Operation::Flush => Some(Effect::Flush { cut: self.shared.position(entry.number) }),
             Operation::FlushDue => Some(Effect::FlushDue { at: entry.expiry }),
-            Operation::Put | Operation::Remove | Operation::Unit => None,
-        }
+            Operation::Put | Operation::PutBlob | Operation::Remove | Operation::Unit => None,
+        })
     }
 }
 
@@ -126,14 +144,14 @@ impl UpdateStream for LogStream {
                 };
                 let mut sequence = log.id + at as u64;
                 let mut len = entry.len;
-                let mut effect = self.effect(&entry, sequence);
+                let mut effect = self.effect(&entry, sequence, &pins)?;
                 if entry.operation == Operation::Unit {
                     let mut effects = Vec::new();
                     for _ in 0..entry.number {
                         let part = rest.get(len..).and_then(record::parse);
                         let Some(part) = part else { break };
                         sequence = log.id + (at + len) as u64;
-                        effects.extend(self.effect(&part, sequence));
+                        effects.extend(self.effect(&part, sequence, &pins)?);
                         len += part.len;
                     }
                     effect = (!effects.is_empty()).then_some(Effect::Unit(effects));

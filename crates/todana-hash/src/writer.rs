@@ -1,5 +1,6 @@
 //! The one writer's state: everything that is changed under its lock.
 
+use crate::blob::Reference;
 use crate::codec::Packing;
 use crate::head::{Blank, Head};
 use crate::index::{Check, IndexWriter, Place, Seat};
@@ -10,6 +11,7 @@ use crate::layout::record::{Fields, HEAD_LEN_MAX, Operation};
 use crate::segment::Segment;
 use crate::view::Tables;
 use arc_swap::ArcSwap;
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -77,6 +79,10 @@ pub(crate) struct Writer {
     pub(crate) used: Vec<Arc<Tail>>,
     /// By slot.
     pub(crate) accounts: Vec<Account>,
+    /// Blobs that records refer to.
+    pub(crate) blobs: HashSet<u64>,
+    /// Those that no record refers to any more, from a sequence on.
+    pub(crate) dead_blobs: Vec<(u64, u64)>,
     pub(crate) free_slots: Vec<(u16, Weak<()>)>,
     pub(crate) next_id: u64,
     pub(crate) cut: u64,
@@ -101,19 +107,31 @@ pub(crate) struct Change<'c> {
     pub(crate) version: Option<u64>,
     pub(crate) key: &'c [u8],
     pub(crate) value: [&'c [u8]; 2],
+    /// The blob that has the value instead, and the reference to it.
+    pub(crate) blob: Option<(Reference, [u8; 16])>,
     pub(crate) hash: u64,
 }
 
 impl Change<'_> {
     /// One that concerns no key.
     pub(crate) const fn of_store(fields: Fields) -> Change<'static> {
-        Change { fields, version: None, key: &[], value: [&[], &[]], hash: 0 }
+        Change { fields, version: None, key: &[], value: [&[], &[]], blob: None, hash: 0 }
     }
 
     /// No fewer bytes than it takes.
     #[inline]
     pub(crate) fn len_max(&self) -> usize {
-        HEAD_LEN_MAX + self.key.len() + self.value[0].len() + self.value[1].len()
+        let [first, second] = self.stored();
+        HEAD_LEN_MAX + self.key.len() + first.len() + second.len()
+    }
+
+    /// What stands behind the key.
+    #[inline]
+    fn stored(&self) -> [&[u8]; 2] {
+        match &self.blob {
+            None => self.value,
+            Some((_, reference)) => [reference, &[]],
+        }
     }
 }
 
@@ -325,10 +343,11 @@ impl Writer {
         if let Some(version) = change.version {
             fields.version_back = sequence.wrapping_sub(version);
         }
-        let value_len = change.value[0].len() + change.value[1].len();
+        let value = change.stored();
+        let value_len = value[0].len() + value[1].len();
         self.scratch.clear();
         fields.encode(change.key.len(), value_len, &mut self.scratch);
-        let parts = [&self.scratch[..], change.key, change.value[0], change.value[1]];
+        let parts = [&self.scratch[..], change.key, value[0], value[1]];
         let kind = EntryKind::of(fields.operation);
         let offset = log.append(parts, kind, change.hash, None);
         let len = self.scratch.len() + change.key.len() + value_len;
@@ -364,7 +383,7 @@ impl Writer {
         appended: Appended,
         old: Option<(Place, usize)>,
     ) -> Result<(), Error> {
-        let is_put = operation == Operation::Put;
+        let is_put = operation.is_put();
         if let Some((place, len)) = old {
             match is_put {
                 true => self.index.set(seat, appended.place),
@@ -392,6 +411,23 @@ impl Writer {
     pub(crate) fn account(&mut self, slot: u16, change: impl FnOnce(&mut Account)) {
         if let Some(account) = self.accounts.get_mut(usize::from(slot)) {
             change(account);
+        }
+    }
+
+    /// Notes what blob a change at a sequence took, and which it left.
+    #[inline]
+    pub(crate) fn blob_changes(
+        &mut self,
+        old: Option<Reference>,
+        next: Option<Reference>,
+        sequence: u64,
+    ) {
+        if let Some(next) = next {
+            self.blobs.insert(next.id);
+        }
+        if let Some(old) = old.filter(|old| next.is_none_or(|next| next.id != old.id)) {
+            self.blobs.remove(&old.id);
+            self.dead_blobs.push((sequence, old.id));
         }
     }
 

@@ -38,7 +38,7 @@ mod store;
 mod transaction;
 
 pub use named::{Name, open};
-pub use store::{Error, Record, Store};
+pub use store::{Error, Record, Store, bytes_of};
 pub use todana_cache::{Cache, CacheOptions, MEMORY_LIMIT_MIN_BYTES};
 pub use todana_engine as engine;
 pub use todana_hash::FORMAT as HASH_FORMAT;

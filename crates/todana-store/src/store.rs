@@ -4,10 +4,14 @@ use crate::operation::{
     CountOutcome, Counting, PutMode, PutOutcome, Putting, RemoveOutcome, Removing, Retouching,
 };
 use crate::runner::Runner;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use todana_cache::{Cache, CacheOptions};
-use todana_engine::{Cursor, Engine, Found, Look, Mutation, Progress, UnitMutation, View};
+use todana_engine::{
+    Cursor, Edit, Engine, Found, Look, Mutation, Payload, Progress, Put, Staged, UnitMutation,
+    Value, View,
+};
 use todana_io::{Clock, SystemClock};
 use todana_record::{Expiry, Meta, Timestamp};
 
@@ -39,6 +43,62 @@ pub struct Record {
     pub value: Vec<u8>,
     /// Flags, expiry, version, kind, marks.
     pub meta: Meta,
+}
+
+/// Values longer than this, in bytes, are staged first: a disk is written to before the key is touched.
+const STAGED_LEN: usize = 16 << 20;
+/// Bytes that are read at once of a value in pieces.
+const PIECE_LEN: usize = 256 << 10;
+
+fn pieces_of(value: &Value<'_>, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+    let reader = match value {
+        Value::Bytes(bytes) => {
+            visit(bytes);
+            return Ok(());
+        }
+        Value::Reader(reader) => reader,
+    };
+    let mut buffer = vec![0; PIECE_LEN];
+    let mut at = 0;
+    while at < reader.len() {
+        match reader.read_at(at, &mut buffer)? {
+            Progress::Done(read) => {
+                visit(buffer.get(..read).unwrap_or_default());
+                at += read.max(1) as u64;
+            }
+            Progress::Pending(_) => return Err(Error::WouldWait),
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a value, read together if they are in pieces.
+///
+/// # Errors
+/// What the engine meets.
+pub fn bytes_of<'v>(value: &Value<'v>) -> Result<Cow<'v, [u8]>, Error> {
+    match value {
+        Value::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        Value::Reader(_) => {
+            let mut all = Vec::new();
+            pieces_of(value, &mut |piece| all.extend_from_slice(piece))?;
+            Ok(Cow::Owned(all))
+        }
+    }
+}
+
+/// Stores a value that was written in pieces.
+struct PuttingStaged {
+    value: Option<Staged>,
+    meta: Meta,
+}
+
+impl Mutation for PuttingStaged {
+    fn evaluate<'s>(&'s mut self, _: Option<&'s View<'s>>) -> Edit<'s> {
+        let Some(value) = self.value.take() else { return Edit::Keep };
+        let Meta { flags, expiry, kind, .. } = self.meta;
+        Edit::Put(Put { flags, expiry, kind, ..Put::of(Payload::Staged(value)) })
+    }
 }
 
 /// A store in this process. Cheap to clone; any number of threads may use it. It is closed when the last
@@ -121,9 +181,9 @@ impl Store {
         let mut result = Ok(());
         self.engine.get_many(keys, self.now(), &mut |at, found| {
             match found {
-                Found::Record(view) => match view.value.as_bytes() {
-                    Some(value) => visit(at, Some(value)),
-                    None => result = Err(Error::WouldWait),
+                Found::Record(view) => match bytes_of(&view.value) {
+                    Ok(value) => visit(at, Some(&value)),
+                    Err(error) => result = Err(error),
                 },
                 Found::Absent(_) => visit(at, None),
                 Found::Pending(_) => result = Err(Error::WouldWait),
@@ -205,7 +265,8 @@ impl Store {
     }
 
     /// Shows the value and metadata of a key's record to `visit`, without copying it; gives what that
-    /// gives, `None` when there is no record.
+    /// gives, `None` when there is no record. A value that is stored in pieces is read whole:
+    /// [`read`](Store::read) does not.
     ///
     /// # Errors
     /// What the engine meets.
@@ -219,9 +280,10 @@ impl Store {
         let mut result = Ok(None);
         self.engine.get(key, self.now(), &mut |found| {
             result = match found {
-                Found::Record(view) => match (view.value.as_bytes(), visit.take()) {
-                    (Some(value), Some(visit)) => Ok(Some(visit(value, &view.meta))),
-                    _ => Err(Error::WouldWait),
+                Found::Record(view) => match (bytes_of(&view.value), visit.take()) {
+                    (Ok(value), Some(visit)) => Ok(Some(visit(&value, &view.meta))),
+                    (Err(error), _) => Err(error),
+                    (Ok(_), None) => Err(Error::WouldWait),
                 },
                 Found::Absent(_) => Ok(None),
                 Found::Pending(_) => Err(Error::WouldWait),
@@ -232,11 +294,50 @@ impl Store {
         result
     }
 
+    /// Shows a value to `visit` piece by piece, so that a long one is never in memory whole; gives the
+    /// metadata, `None` when there is no record.
+    ///
+    /// # Errors
+    /// What the engine meets; some pieces have been visited then.
+    pub fn read(&self, key: &[u8], mut visit: impl FnMut(&[u8])) -> Result<Option<Meta>, Error> {
+        let mut result = Ok(None);
+        self.engine.get(key, self.now(), &mut |found| {
+            result = match found {
+                Found::Record(view) => pieces_of(&view.value, &mut visit).map(|()| Some(view.meta)),
+                Found::Absent(_) => Ok(None),
+                Found::Pending(_) => Err(Error::WouldWait),
+                Found::Failed(error) => Err(error.into()),
+            };
+            Look::Fetched
+        });
+        result
+    }
+
+    /// Begins a value that is written in pieces, for [`set_staged`](Store::set_staged). A long one goes
+    /// to the disk as it comes, where the store has one.
+    pub fn stage(&self) -> Staged {
+        self.engine.stage()
+    }
+
+    /// Stores a value that was staged; gives its version.
+    ///
+    /// # Errors
+    /// Limits, memory and space.
+    pub fn set_staged(&self, key: &[u8], mut value: Staged, meta: &Meta) -> Result<u64, Error> {
+        value.finish()?;
+        self.update(key, &mut PuttingStaged { value: Some(value), meta: *meta })
+    }
+
     /// Stores a value in any case; gives its version.
     ///
     /// # Errors
     /// Limits and memory.
     pub fn set(&self, key: &[u8], value: &[u8]) -> Result<u64, Error> {
+        if value.len() > STAGED_LEN {
+            let mut staged = self.stage();
+            staged.write(value)?;
+            return self.set_staged(key, staged, &Meta::default());
+        }
         self.update(key, &mut Putting::set(value))
     }
 

@@ -32,6 +32,8 @@ const WIDTH_SHIFT: u32 = 56;
 pub(crate) enum EntryKind {
     /// The key has a record here.
     Put,
+    /// The key has a record here whose value is in a blob.
+    Blob,
     /// The key has none.
     Remove,
     /// No key's business.
@@ -42,6 +44,7 @@ impl EntryKind {
     pub(crate) const fn of(operation: Operation) -> EntryKind {
         match operation {
             Operation::Put => EntryKind::Put,
+            Operation::PutBlob => EntryKind::Blob,
             Operation::Remove => EntryKind::Remove,
             Operation::Flush | Operation::FlushDue | Operation::Unit => EntryKind::Other,
         }
@@ -63,6 +66,7 @@ impl Tables {
             EntryKind::Put => 0,
             EntryKind::Remove => 1,
             EntryKind::Other => 2,
+            EntryKind::Blob => 3,
         };
         varint::encode((len as u64) << 2 | code, &mut self.entries);
         if kind != EntryKind::Other {
@@ -255,7 +259,7 @@ impl Iterator for FooterReader<'_> {
             0 => EntryKind::Put,
             1 => EntryKind::Remove,
             2 => EntryKind::Other,
-            _ => return None,
+            _ => EntryKind::Blob,
         };
         // No file is that long, so no sum of lengths overflows.
         let len = usize::try_from(code >> 2).ok().filter(|&len| len <= 1 << 28)?;

@@ -3,11 +3,12 @@
 //! ```text
 //! head u8      bits 0-2 operation, 3 flags, 4 expiry, 5 position, 6 version, 7 marks and kind
 //! [marks u8, kind u8]
-//! key length varint, [value length varint: put only]
+//! key length varint, [value length varint: puts only]
 //! [flags varint] [expiry ms varint] [position varint] [position - version varint, wrapping]
 //! key, value
 //! ```
 
+use crate::blob::Reference;
 use todana_record::{Expiry, KEY_LEN_MAX, Kind, Meta, varint};
 
 /// What an entry of the log does.
@@ -15,6 +16,8 @@ use todana_record::{Expiry, KEY_LEN_MAX, Kind, Meta, varint};
 pub(crate) enum Operation {
     /// The key has this record.
     Put,
+    /// The key has a record whose value is in a blob; a reference stands for it.
+    PutBlob,
     /// The key has none.
     Remove,
     /// Everything at or before the position in the value is gone.
@@ -43,7 +46,14 @@ impl Operation {
             Operation::Flush => 3,
             Operation::FlushDue => 4,
             Operation::Unit => 5,
+            Operation::PutBlob => 6,
         }
+    }
+
+    /// Whether the key has a record afterwards.
+    #[inline]
+    pub(crate) const fn is_put(self) -> bool {
+        matches!(self, Operation::Put | Operation::PutBlob)
     }
 
     const fn of(code: u8) -> Option<Operation> {
@@ -53,6 +63,7 @@ impl Operation {
             3 => Some(Operation::Flush),
             4 => Some(Operation::FlushDue),
             5 => Some(Operation::Unit),
+            6 => Some(Operation::PutBlob),
             _ => None,
         }
     }
@@ -84,6 +95,15 @@ pub(crate) struct Record<'r> {
 const PLAIN_PUT: u8 = Operation::Put.code();
 
 impl Record<'_> {
+    /// The blob that has its value.
+    #[inline]
+    pub(crate) fn blob(&self) -> Option<Reference> {
+        match self.operation {
+            Operation::PutBlob => Reference::decode(self.value),
+            _ => None,
+        }
+    }
+
     const PLAIN: Record<'static> = Record {
         operation: Operation::Put,
         key: &[],
@@ -159,7 +179,7 @@ fn parse_any(bytes: &[u8]) -> Option<Record<'_>> {
     }
     let (mut key_len, mut value_len, mut count) = (0, 0, 0);
     match operation {
-        Operation::Put => {
+        Operation::Put | Operation::PutBlob => {
             key_len = number(bytes, &mut at)?;
             value_len = number(bytes, &mut at)?;
         }
@@ -190,6 +210,7 @@ fn parse_any(bytes: &[u8]) -> Option<Record<'_>> {
         number: count,
         len: at + key_len + value_len,
     })
+    .filter(|record| operation != Operation::PutBlob || Reference::decode(record.value).is_some())
 }
 
 /// An entry to be written: everything but key and value bytes, which follow it.
@@ -267,7 +288,7 @@ impl Fields {
             out.extend_from_slice(&[stale | won, self.kind.0]);
         }
         match self.operation {
-            Operation::Put => {
+            Operation::Put | Operation::PutBlob => {
                 varint::encode(key_len as u64, out);
                 varint::encode(value_len as u64, out);
             }

@@ -10,6 +10,7 @@ use crate::pins::Pins;
 use crate::segment::{Reading, Segment};
 use crate::view::{Hit, Tables};
 use crate::writer::Account;
+use std::collections::HashSet;
 use std::sync::Arc;
 use todana_engine::Error;
 use todana_record::IndexHash;
@@ -23,6 +24,16 @@ pub(super) struct Build {
     tables: Tables,
     accounts: Vec<Account>,
     removed: Vec<(u64, Place)>,
+    blobs: Vec<(u64, Place)>,
+}
+
+/// What an index was built to.
+pub(super) struct Built {
+    pub(super) index: IndexWriter,
+    pub(super) tables: Tables,
+    pub(super) accounts: Vec<Account>,
+    /// The blobs that records refer to.
+    pub(super) blobs: HashSet<u64>,
 }
 
 impl Build {
@@ -35,7 +46,16 @@ impl Build {
         let index = IndexWriter::new(records).map_err(failed("the index"))?;
         let tables = Tables { state: 0, index: index.index().clone(), segments: vec![None] };
         let accounts = vec![Account::default()];
-        Ok(Build { hash, cut, reading, index, tables, accounts, removed: Vec::new() })
+        Ok(Build {
+            hash,
+            cut,
+            reading,
+            index,
+            tables,
+            accounts,
+            removed: Vec::new(),
+            blobs: Vec::new(),
+        })
     }
 
     /// Adds what a segment has; of two entries of a key the one with the higher sequence counts.
@@ -138,8 +158,10 @@ impl Build {
         } else {
             self.index.insert(seat, place).map_err(failed("the index"))?;
         }
-        if entry.kind == EntryKind::Remove {
-            self.removed.push((hash, place));
+        match entry.kind {
+            EntryKind::Remove => self.removed.push((hash, place)),
+            EntryKind::Blob => self.blobs.push((hash, place)),
+            EntryKind::Put | EntryKind::Other => {}
         }
         self.count(place, |live| live + entry.len as u64);
         Ok(())
@@ -152,7 +174,7 @@ impl Build {
     }
 
     /// The index without the keys whose last change was a removal.
-    pub(super) fn finish(mut self) -> Result<(IndexWriter, Tables, Vec<Account>), Error> {
+    pub(super) fn finish(mut self) -> Result<Built, Error> {
         for (hash, place) in std::mem::take(&mut self.removed) {
             if let Some(seat) = self.index.seat_of(hash, place) {
                 self.index.remove(seat);
@@ -160,6 +182,13 @@ impl Build {
                 self.count(place, |live| live.saturating_sub(len));
             }
         }
-        Ok((self.index, self.tables, self.accounts))
+        let mut blobs = HashSet::new();
+        for (hash, place) in std::mem::take(&mut self.blobs) {
+            if self.index.seat_of(hash, place).is_some() {
+                blobs.extend(self.entry(place, &Pins::new())?.record.blob().map(|blob| blob.id));
+            }
+        }
+        let Build { index, tables, accounts, .. } = self;
+        Ok(Built { index, tables, accounts, blobs })
     }
 }

@@ -166,7 +166,7 @@ impl Opening {
                         (summary.cut, summary.flush_due) = (entry.number, Expiry::NEVER);
                     }
                     Operation::FlushDue => summary.flush_due = entry.expiry,
-                    Operation::Put | Operation::Remove | Operation::Unit => {}
+                    Operation::Put | Operation::PutBlob | Operation::Remove | Operation::Unit => {}
                 }
                 offset += entry.len;
                 left = left.get(entry.len..).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Storing values.
 
 use super::{matches, version_from};
-use todana_engine::{Edit, Mutation, NewVersion, Payload, Put, View};
+use todana_engine::{Edit, Mutation, NewVersion, Payload, Put, ReadValue, Staged, Value, View};
 use todana_record::Expiry;
 
 /// On what condition a value is stored, and how.
@@ -104,6 +104,20 @@ impl<'a> Putting<'a> {
     }
 }
 
+/// Bytes before a value that is stored in pieces; `None` when it cannot be read.
+fn joined(first: &[u8], second: &dyn ReadValue) -> Option<Staged> {
+    let mut staged = Staged::with_limit(u64::MAX);
+    staged.write(first).ok()?;
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = 0;
+    while at < second.len() {
+        let read = second.read_at(at, &mut buffer).ok()?.done().filter(|&read| read > 0)?;
+        staged.write(buffer.get(..read)?).ok()?;
+        at += read as u64;
+    }
+    Some(staged)
+}
+
 impl Mutation for Putting<'_> {
     fn needs_value(&self) -> bool {
         self.mode == PutMode::Prepend
@@ -134,13 +148,22 @@ impl Mutation for Putting<'_> {
             }
             PutMode::Prepend => {
                 self.outcome = PutOutcome::Stored { value_len };
-                let old = view.value.as_bytes().unwrap_or_default();
+                let value = match view.value {
+                    Value::Bytes(old) => Payload::Joined(self.value, old),
+                    Value::Reader(reader) => match joined(self.value, reader) {
+                        Some(staged) => Payload::Staged(staged),
+                        None => {
+                            self.outcome = PutOutcome::NotStored;
+                            return Edit::Keep;
+                        }
+                    },
+                };
                 Edit::Put(Put {
                     flags: view.meta.flags,
                     expiry: view.meta.expiry,
                     kind: view.meta.kind,
                     version: self.version.map_or(NewVersion::Next, NewVersion::Given),
-                    ..Put::of(Payload::Joined(self.value, old))
+                    ..Put::of(value)
                 })
             }
         }

@@ -6,6 +6,7 @@ use super::{StoreArg, tsv};
 use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say, standard_input};
 use clap::Args;
 use clap::builder::RangedI64ValueParser;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
@@ -14,7 +15,7 @@ use todana_engine::{Mutation, Progress, View};
 use todana_io::{Clock as _, SystemClock};
 use todana_record::{Expiry, Timestamp};
 use todana_store::operation::{CountOutcome, Counting, PutMode, PutOutcome, Putting};
-use todana_store::{Error, Store};
+use todana_store::{Error, Store, bytes_of};
 
 /// Print the value of a key.
 #[derive(Debug, Args)]
@@ -324,7 +325,7 @@ impl ListArgs {
         let mut print = |view: &View<'_>| -> Result<(), Failure> {
             line.clear();
             match self.values {
-                true => tsv::encode(view.key, value_of(view)?, &mut line),
+                true => tsv::encode(view.key, &value_of(view)?, &mut line),
                 false => {
                     tsv::escape(view.key, &mut line);
                     line.push(b'\n');
@@ -351,6 +352,6 @@ impl ListArgs {
 }
 
 /// The value of a record that is at hand.
-pub(super) fn value_of<'v>(view: &View<'v>) -> Result<&'v [u8], Failure> {
-    view.value.as_bytes().ok_or_else(|| Error::WouldWait.into())
+pub(super) fn value_of<'v>(view: &View<'v>) -> Result<Cow<'v, [u8]>, Failure> {
+    Ok(bytes_of(&view.value)?)
 }

@@ -54,9 +54,9 @@ impl Format {
     fn encode(self, view: &View<'_>, line: &mut Vec<u8>) -> Result<(), Failure> {
         let value = value_of(view)?;
         match self {
-            Format::Tsv => tsv::encode(view.key, value, line),
+            Format::Tsv => tsv::encode(view.key, &value, line),
             Format::Jsonl => {
-                jsonl::encode(view.key, value, &view.meta, line).map_err(Failure::Because)?;
+                jsonl::encode(view.key, &value, &view.meta, line).map_err(Failure::Because)?;
             }
         }
         Ok(())
@@ -409,7 +409,7 @@ impl CopyArgs {
         let mut loader = Loader::new(&target, what)?;
         let copied = visit_all(&source.store, Meter::of_records(source.store.len()), |view| {
             let origin = || String::from_utf8_lossy(view.key).into_owned();
-            loader.put(view.key, value_of(view)?, &view.meta, origin)
+            loader.put(view.key, &value_of(view)?, &view.meta, origin)
         });
         loader.finish(copied.map(|_| ()))
     }
