@@ -1,0 +1,7 @@
+//! The hash store on disk: the header of a segment.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use todana_hash::fuzzing;
+
+fuzz_target!(|input: &[u8]| fuzzing::header(input));
