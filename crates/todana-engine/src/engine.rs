@@ -142,6 +142,16 @@ pub trait Engine: Send + Sync {
         Ok(())
     }
 
+    /// Makes what was applied up to a position durable, together with others who wait. Blocks as
+    /// [`sync`](Engine::sync).
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    fn sync_to(&self, position: Position) -> Result<(), Error> {
+        let _ = position;
+        self.sync()
+    }
+
     /// Takes back whatever space can be taken back, now. May take long.
     ///
     /// # Errors

@@ -31,8 +31,10 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    pub(crate) fn encode(self) -> [u8; 16] {
-        let mut out = [0; 16];
+    pub(crate) const LEN: usize = 16;
+
+    pub(crate) fn encode(self) -> [u8; Reference::LEN] {
+        let mut out = [0; Reference::LEN];
         out[..8].copy_from_slice(&self.id.to_le_bytes());
         out[8..].copy_from_slice(&self.len.to_le_bytes());
         out
@@ -197,6 +199,20 @@ impl BlobReader {
     /// What the disk says; `NotFound` when it is gone.
     pub(crate) fn open(home: &Home, reference: Reference) -> io::Result<BlobReader> {
         BlobReader::open_in(&*home.disk, &home.directory, reference)
+    }
+
+    /// Checks a whole blob's file, whoever refers to it; gives its length.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with the place; what the disk says.
+    pub(crate) fn check(disk: &dyn Disk, directory: &Path, id: u64) -> Result<u64, Error> {
+        let name = blob_name(id);
+        let unread = |error: io::Error| Error::Corrupt(format!("{name}: cannot be read: {error}"));
+        let file = disk.open(&directory.join(&name), Open::Read).map_err(unread)?;
+        let file_len = file.len().map_err(unread)?;
+        let len = file_len - (4 * file_len.div_ceil(PIECE_LEN as u64 + 4)).min(file_len);
+        BlobReader { file, reference: Reference { id, len } }.each_piece(|_| {})?;
+        Ok(file_len)
     }
 
     /// As [`open`](BlobReader::open), in another store's directory.

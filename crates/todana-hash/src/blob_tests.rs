@@ -154,6 +154,12 @@ fn a_flip_is_found_where_it_is() {
         disk.flip_bit(Path::new(STORE).join(name), at, 3);
     }
     assert_eq!(get(&hash, b"key").unwrap(), Some(value(1, 200_000)));
+    hash.close().unwrap();
+    let check = || Hash::check(&disk, Path::new(STORE), None, &mut |_, _| {}).unwrap().findings;
+    assert_eq!(check(), []);
+    disk.flip_bit(Path::new(STORE).join(name), 70_000, 3);
+    let findings = check();
+    assert_eq!((findings.len(), &findings[0].file), (1, name));
 }
 
 type States = Vec<Option<Vec<u8>>>;

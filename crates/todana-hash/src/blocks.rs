@@ -72,6 +72,7 @@ impl Blocks {
                 let unpacked = packing.unpack(frame.form, &bytes, frame.payload_len);
                 unpacked.map_err(|reason| format!("cannot be unpacked: {reason}"))?
             }
+            None if frame.form.is_packed() => return Err("is packed, the store is not".to_owned()),
             _ => bytes,
         };
         Ok((read, payload))

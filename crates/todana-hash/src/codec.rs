@@ -10,12 +10,14 @@ use todana_io::disk::replace;
 use todana_io::{Disk, Open};
 
 /// The file with the store's dictionary.
-const DICTIONARY: &str = "dictionary";
+pub(crate) const DICTIONARY: &str = "dictionary";
 const DICTIONARY_MAGIC: &[u8; 8] = b"todana-d";
 /// Bytes of a trained dictionary.
 const DICTIONARY_LEN: usize = 16 << 10;
 /// Bytes of entries that it is trained from.
 const SAMPLES_LEN: usize = 1 << 20;
+/// Bytes of the file that are read at most: any dictionary is shorter.
+const DICTIONARY_LEN_MAX: u64 = 1 << 24;
 /// Bytes of one sample.
 const SAMPLE_LEN_MAX: usize = 4 << 10;
 
@@ -153,6 +155,9 @@ impl Codec for Zstd {
     }
 }
 
+/// The longest name of a codec, in bytes.
+pub(crate) const NAME_LEN_MAX: usize = 64;
+
 /// The built-in codec of a name.
 pub(crate) fn built_in(name: &str) -> Option<Arc<dyn Codec>> {
     match name {
@@ -160,6 +165,59 @@ pub(crate) fn built_in(name: &str) -> Option<Arc<dyn Codec>> {
         "zstd" => Some(Arc::new(Zstd::default())),
         _ => None,
     }
+}
+
+/// The bytes of the file with a dictionary.
+fn encode_dictionary(dictionary: &[u8]) -> Vec<u8> {
+    let mut file = [DICTIONARY_MAGIC, dictionary].concat();
+    let sum = crc32c::crc32c(&file);
+    file.extend_from_slice(&sum.to_le_bytes());
+    file
+}
+
+/// Bytes of the file with a dictionary of so many.
+pub(crate) const fn dictionary_file_len(len: usize) -> u64 {
+    (DICTIONARY_MAGIC.len() + len + 4) as u64
+}
+
+fn decode_dictionary(bytes: &[u8]) -> Option<&[u8]> {
+    let (head, sum) = bytes.split_last_chunk::<4>()?;
+    let dictionary = head.strip_prefix(DICTIONARY_MAGIC)?;
+    (crc32c::crc32c(head) == u32::from_le_bytes(*sum)).then_some(dictionary)
+}
+
+/// The dictionary in a store's directory; `None` when there is none.
+///
+/// # Errors
+/// [`Error::Open`] with what the disk says; [`Error::Corrupt`].
+pub(crate) fn read_dictionary(disk: &dyn Disk, directory: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let path = directory.join(DICTIONARY);
+    let failed = |error| Error::Open(format!("{}: {error}", path.display()));
+    let file = match disk.open(&path, Open::Read) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(failed)?,
+    };
+    let read = || {
+        let len = usize::try_from(file.len()?.min(DICTIONARY_LEN_MAX)).unwrap_or(0);
+        let mut bytes = vec![0; len];
+        file.read_exact_at(0, &mut bytes).map(|()| bytes)
+    };
+    let bytes = read().map_err(failed)?;
+    let dictionary = decode_dictionary(&bytes).map(<[u8]>::to_vec);
+    let corrupt = || Error::Corrupt(format!("{}: its checksum does not match", path.display()));
+    dictionary.ok_or_else(corrupt).map(Some)
+}
+
+/// Keeps a dictionary in a store's directory.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn write_dictionary(
+    disk: &dyn Disk,
+    directory: &Path,
+    dictionary: &[u8],
+) -> std::io::Result<()> {
+    replace(disk, directory, DICTIONARY, &encode_dictionary(dictionary))
 }
 
 /// A store's codec and its dictionary.
@@ -187,33 +245,28 @@ impl Packing {
         disk: &dyn Disk,
         directory: &Path,
     ) -> Result<Packing, Error> {
-        let packing = Packing { codec, dictionary: OnceLock::new(), samples: Mutex::default() };
-        let path = directory.join(DICTIONARY);
-        let file = match disk.open(&path, Open::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(packing),
-            Err(error) => return Err(Error::Open(format!("{}: {error}", path.display()))),
-        };
-        let read = || {
-            let len = usize::try_from(file.len()?.min(1 << 24)).unwrap_or(0);
-            let mut bytes = vec![0; len];
-            file.read_exact_at(0, &mut bytes).map(|()| bytes)
-        };
-        let bytes = read().map_err(|error| Error::Open(format!("{}: {error}", path.display())))?;
-        let corrupt = || Error::Corrupt(format!("{}: its checksum does not match", path.display()));
-        let (head, sum) = bytes.split_last_chunk::<4>().ok_or_else(corrupt)?;
-        let dictionary = head.strip_prefix(DICTIONARY_MAGIC).ok_or_else(corrupt)?;
-        if crc32c::crc32c(head) != u32::from_le_bytes(*sum) {
-            return Err(corrupt());
-        }
-        let _ = packing.dictionary.set(dictionary.to_vec());
-        Ok(packing)
+        let dictionary = read_dictionary(disk, directory)?;
+        Ok(Packing::new(codec, dictionary))
+    }
+
+    /// A codec with the dictionary that its store has, if there is one.
+    pub(crate) fn new(codec: Arc<dyn Codec>, dictionary: Option<Vec<u8>>) -> Packing {
+        let dictionary = dictionary.map_or(OnceLock::new(), OnceLock::from);
+        Packing { codec, dictionary, samples: Mutex::default() }
+    }
+
+    pub(crate) fn codec(&self) -> &Arc<dyn Codec> {
+        &self.codec
+    }
+
+    pub(crate) fn has_dictionary(&self) -> bool {
+        self.dictionary.get().is_some()
     }
 
     /// Packs a payload if that makes it shorter, into `out`; says how.
     pub(crate) fn pack(&self, payload: &[u8], out: &mut Vec<u8>) -> Form {
         out.clear();
-        let dictionary = self.dictionary.get();
+        let dictionary = self.dictionary.get().filter(|bytes| !bytes.is_empty());
         self.codec.pack(payload, dictionary.map_or(&[], |bytes| bytes), out);
         match dictionary {
             _ if out.len() >= payload.len() || out.is_empty() => Form::Loose,
@@ -270,13 +323,32 @@ impl Packing {
                 Some(part)
             })
             .collect();
-        // A codec that learns nothing has an empty one: it is not asked again.
         let dictionary = self.codec.train(&parts, DICTIONARY_LEN).unwrap_or_default();
-        let mut file = [DICTIONARY_MAGIC, &dictionary[..]].concat();
-        let sum = crc32c::crc32c(&file);
-        file.extend_from_slice(&sum.to_le_bytes());
-        replace(disk, directory, DICTIONARY, &file)?;
+        if !dictionary.is_empty() {
+            write_dictionary(disk, directory, &dictionary)?;
+        }
+        // A codec that learns nothing has an empty one in memory: it is not asked again.
         let _ = self.dictionary.set(dictionary);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes_of_a_dictionary() {
+        let bytes = encode_dictionary(b"abc");
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "746f64616e612d64616263928e2c83");
+        assert_eq!(decode_dictionary(&bytes), Some(&b"abc"[..]));
+        assert_eq!(decode_dictionary(&encode_dictionary(b"")), Some(&b""[..]));
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert_eq!(decode_dictionary(&flipped), None);
+            assert_eq!(decode_dictionary(&bytes[..at]), None);
+        }
     }
 }

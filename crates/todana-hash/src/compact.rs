@@ -27,7 +27,7 @@ const SLICE_LEN: usize = 128 * 1024;
 /// Entries that are handled together: other writers go on in between.
 const GROUP_LEN: usize = 64;
 /// Part of the space over live data, in percent, at which work begins, so that the bound is kept.
-const BEGIN_PERCENT: u64 = 80;
+const BEGIN_PERCENT: u64 = 90;
 /// Garbage that is not worth the work, in bytes.
 const GARBAGE_LEN_MIN: u64 = 1 << 20;
 

@@ -50,8 +50,7 @@ pub(crate) fn change<'e>(
     };
     let with_blob = |meta: &Meta, version, blob: Reference| {
         let fields = Fields { operation: Operation::PutBlob, ..Fields::put(meta) };
-        let blob = Some((blob, blob.encode()));
-        Some(Change { fields, version, key, value: [&[], &[]], blob, hash })
+        Some(Change { fields, version, key, value: [&[], &[]], blob: Some(blob), hash })
     };
     match (edit, current) {
         (Edit::Put(put), _) => {

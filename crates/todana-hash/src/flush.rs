@@ -41,19 +41,6 @@ impl Hash {
         self.write_under(&mut flusher, sync)
     }
 
-    /// Makes everything up to a sequence safe, unless it is.
-    pub(crate) fn sync_up_to(&self, wanted: u64) -> Result<(), Error> {
-        if self.durable.load(Ordering::Acquire) >= wanted {
-            return self.check_poison();
-        }
-        let mut flusher = self.flusher.lock();
-        // Whoever held the lock before has perhaps done it for us.
-        if self.durable.load(Ordering::Acquire) >= wanted {
-            return Ok(());
-        }
-        self.write_under(&mut flusher, true)
-    }
-
     fn write_under(&self, flusher: &mut Flusher, sync: bool) -> Result<(), Error> {
         self.check_poison()?;
         self.flush_wanted.store(false, Ordering::Release);
@@ -75,6 +62,7 @@ impl Hash {
         done.map_err(|error| self.poison(error.to_string()))?;
         if sync {
             flusher.last_sync = now;
+            self.commit.wake();
             self.tell_advanced();
             self.remove_blobs().map_err(|error| self.poison(error.to_string()))?;
         }

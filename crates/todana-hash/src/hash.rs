@@ -1,6 +1,7 @@
 //! The engine.
 
 use crate::blob::BlobWriter;
+use crate::commit::Commit;
 use crate::edit;
 use crate::flush::Flusher;
 use crate::index::{Probe, spread};
@@ -48,6 +49,7 @@ pub struct Hash {
     pub(crate) shared: Arc<Shared>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) flusher: Mutex<Flusher>,
+    pub(crate) commit: Commit,
     pub(crate) compactor: Mutex<crate::compact::Compactor>,
     /// Highest sequence that is safe.
     pub(crate) durable: AtomicU64,
@@ -111,11 +113,13 @@ impl Hash {
         Error::Poisoned(self.poison.get_or_init(|| reason).clone())
     }
 
+    #[inline]
     pub(crate) fn stop_on_poison<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(Error::Poisoned(reason)) = &result {
-            self.poison(reason.clone());
-        }
-        result
+        result.inspect_err(|error| {
+            if let Error::Poisoned(reason) = error {
+                self.poison(reason.clone());
+            }
+        })
     }
 
     fn check_key(key: &[u8]) -> Result<(), Error> {
@@ -164,7 +168,7 @@ impl Hash {
     fn cut_due(&self, now: Timestamp) -> Result<(), Error> {
         let mut writer = self.writer.lock();
         match writer.flush_due.is_past(now) {
-            true => self.cut(&mut writer, now).map(|_| ()),
+            true => self.stop_on_poison(self.cut(&mut writer, now)).map(|_| ()),
             false => Ok(()),
         }
     }
@@ -365,8 +369,9 @@ impl Hash {
         let (operation, old) = (change.fields.operation, hit.as_ref().map(edit::old_of));
         writer.point(seat, operation, appended, old)?;
         let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
-        let blob = change.blob.map(|(blob, _)| blob);
-        writer.blob_changes(old_blob, blob, appended.sequence);
+        if old_blob.is_some() || change.blob.is_some() {
+            writer.blob_changes(old_blob, change.blob, appended.sequence);
+        }
         self.finish(&mut writer, appended.sequence);
         let version = match (operation, self.shared.versions) {
             (Operation::Put | Operation::PutBlob, true) => {
@@ -474,8 +479,9 @@ impl Hash {
             let seat = writer.seat(change.hash, old.map(|(place, _)| place));
             writer.point(seat, change.fields.operation, appended, old)?;
             let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
-            let blob = change.blob.map(|(blob, _)| blob);
-            writer.blob_changes(old_blob, blob, appended.sequence);
+            if old_blob.is_some() || change.blob.is_some() {
+                writer.blob_changes(old_blob, change.blob, appended.sequence);
+            }
         }
         self.finish(writer, sequence);
         Ok(sequence)
@@ -548,7 +554,7 @@ impl Engine for Hash {
     ) -> Result<Progress<Applied>, Error> {
         self.check_poison()?;
         Hash::check_key(key)?;
-        self.stop_on_poison(self.log_if_due(now))?;
+        self.log_if_due(now)?;
         self.stop_on_poison(self.update_one(key, now, mutation)).map(Progress::Done)
     }
 
@@ -560,7 +566,7 @@ impl Engine for Hash {
     ) -> Result<Progress<Applied>, Error> {
         self.check_poison()?;
         keys.iter().try_for_each(|key| Hash::check_key(key))?;
-        self.stop_on_poison(self.log_if_due(now))?;
+        self.log_if_due(now)?;
         self.stop_on_poison(self.update_unit(keys, now, mutation)).map(Progress::Done)
     }
 
@@ -622,6 +628,10 @@ impl Engine for Hash {
     fn sync(&self) -> Result<(), Error> {
         let wanted = self.shared.applied.load(Ordering::Acquire);
         self.sync_up_to(wanted)
+    }
+
+    fn sync_to(&self, position: Position) -> Result<(), Error> {
+        self.sync_up_to(position.sequence)
     }
 
     fn compact(&self) -> Result<(), Error> {

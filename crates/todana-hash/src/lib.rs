@@ -20,7 +20,11 @@ mod check;
 mod close;
 mod codec;
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
+mod codec_crash_tests;
+#[cfg(test)]
 mod codec_tests;
+mod commit;
 mod compact;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
@@ -53,6 +57,7 @@ mod stream;
 mod stream_tests;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod view;
 mod writer;
 

@@ -6,11 +6,11 @@ mod load;
 
 use crate::blob::parse_blob_name;
 use crate::blocks::FrameCache;
-use crate::codec::{Packing, built_in};
+use crate::codec::{NAME_LEN_MAX, Packing, built_in};
 use crate::hash::Hash;
 use crate::head::Blank;
 use crate::layout::header::SegmentKind;
-use crate::layout::identity::{self, Identity};
+use crate::layout::identity::{self, Identity, PARTITIONS_MAX};
 use crate::layout::narrow;
 use crate::options::{HashOptions, Mode};
 use crate::segment::{Reading, file_name, parse_name};
@@ -195,12 +195,20 @@ impl Opening {
         if names.iter().any(|name| parse_name(name).is_some()) {
             return Err(corrupt(&shown.to_string(), "the file `store` is missing"));
         }
+        let codec = options.codec.as_ref().map_or(String::new(), |codec| codec.name().to_owned());
+        // What could not be read again.
+        if codec.len() > NAME_LEN_MAX {
+            return Err(Error::Open(format!("a codec's name has at most {NAME_LEN_MAX} bytes")));
+        }
+        if options.partitions > PARTITIONS_MAX {
+            return Err(Error::Open(format!("a store has at most {PARTITIONS_MAX} partitions")));
+        }
         let mut identity = Identity {
             store: random_seed(),
             seed: random_seed(),
             partitions: options.partitions.max(1),
             versions: options.versions,
-            codec: options.codec.as_ref().map_or(String::new(), |codec| codec.name().to_owned()),
+            codec,
             next_id: 1,
             stream_floor: 0,
             incarnation: 0,
@@ -226,7 +234,8 @@ impl Opening {
             }
         }
         if !self.report.clean {
-            let (incarnation, first) = (self.identity.incarnation + 1, self.identity.next_id);
+            let (incarnation, first) =
+                (self.identity.incarnation.saturating_add(1), self.identity.next_id);
             self.identity.begin_incarnation(incarnation, first);
         }
         self.build(segments)
@@ -338,6 +347,7 @@ impl Opening {
             due_ms: AtomicU64::new(flush_due.ms()),
             writer: parking_lot::Mutex::new(writer),
             flusher: parking_lot::Mutex::default(),
+            commit: crate::commit::Commit::default(),
             compactor: parking_lot::Mutex::default(),
             durable: AtomicU64::new(applied),
             units: AtomicU64::new(0),

@@ -5,13 +5,17 @@
 //! damaged files are only read.
 
 use crate::blob::{BlobReader, Reference};
+use crate::blocks::{Blocks, FrameCache};
 use crate::check::{Checked, Footer, OnProgress, SegmentFile, Stretch, Stretches, read_file};
-use crate::check::{segments, survey};
+use crate::check::{Survey, segments, survey};
+use crate::codec::{Codec, write_dictionary};
+use crate::layout::frame::Frame;
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
-use crate::layout::identity::Identity;
+use crate::layout::identity::{ID_MAX, Identity};
 use crate::layout::record::{self, Operation, Record};
 use crate::options::{FlushPolicy, HashOptions, Mode};
 use crate::recovery::{lock_store, make_directory, read_identity};
+use crate::unpack::{self, Unpacker};
 use crate::writer::IDENTITY;
 use crate::{Finding, Hash};
 use std::io;
@@ -21,11 +25,14 @@ use todana_engine::{
     Edit, Engine, Error, Mutation, NewVersion, Payload, Progress, Put, Staged, View,
 };
 use todana_io::disk::replace;
-use todana_io::{Disk, DiskFile, Lock, Open, random_seed};
+use todana_io::{Disk, Lock, Open, random_seed};
 use todana_record::{Expiry, Meta, Timestamp};
 
 /// Sequences that are left free behind those that were used, where nothing says how many were.
 const RESERVE: u64 = 1 << 40;
+/// Bytes of memory for frames that were unpacked: changes come in the order of their sequences, those of
+/// packs from anywhere.
+const CACHE_BYTES: u64 = 64 << 20;
 
 /// What a repair did.
 #[derive(Debug)]
@@ -49,15 +56,17 @@ pub struct Rescued {
 impl Hash {
     /// Checks a store that nobody has open. Where it is damaged, makes a new one in the directory
     /// `beside` from what is intact; its owner then gives the two directories new names. Where it is not,
-    /// keeps copies of what opening it will cut away.
+    /// keeps copies of what opening it will cut away. A codec that is not built in has to be given.
     ///
     /// # Errors
-    /// [`Error::Open`] when there is no store, when it is in use, or when there is something at `beside`;
-    /// what writing the new store meets: what was written of it is left then.
+    /// [`Error::Open`] when there is no store, when it is in use, when it is damaged and its codec was not
+    /// given, or when there is something at `beside`; what writing the new store meets: what was written of
+    /// it is left then.
     pub fn repair(
         disk: &Arc<dyn Disk>,
         directory: &Path,
         beside: &Path,
+        codec: Option<Arc<dyn Codec>>,
         now: Timestamp,
         progress: &mut OnProgress<'_>,
     ) -> Result<Repaired, Error> {
@@ -67,12 +76,20 @@ impl Hash {
             return Err(Error::Open(format!("there is no store at {}", directory.display())));
         }
         let lock = lock_store(&**disk, directory)?;
-        let (checked, identity) = survey(&**disk, directory, progress)?;
+        let Survey { checked, identity, unpacker } = survey(&**disk, directory, codec, progress)?;
         if !checked.is_damaged() {
             let kept = keep(&**disk, directory, &checked.findings);
             return Ok(Repaired::Kept(checked, kept.map_err(failed("cannot keep a copy"))?));
         }
-        let source = Source { disk: &**disk, directory };
+        if unpacker.lacks_codec() || checked.sealed_frames > 0 {
+            let name = match unpacker.name.as_str() {
+                "" => "a codec that this program does not have".to_owned(),
+                name => format!("the codec `{name}`"),
+            };
+            let shown = directory.display();
+            return Err(Error::Open(format!("{shown} is packed by {name}, which has to be given")));
+        }
+        let source = Source { disk: &**disk, directory, unpacker: &unpacker };
         let records = rescue(disk, &source, identity, beside, now, progress)?;
         Ok(Repaired::Rescued(checked, Rescued { records, lock }))
     }
@@ -104,6 +121,7 @@ fn keep(disk: &dyn Disk, directory: &Path, findings: &[Finding]) -> io::Result<V
 struct Source<'s> {
     disk: &'s dyn Disk,
     directory: &'s Path,
+    unpacker: &'s Unpacker,
 }
 
 /// A change, where it lies.
@@ -112,6 +130,7 @@ struct Change {
     sequence: u64,
     /// Number of the file.
     file: u32,
+    /// Byte of the segment.
     offset: u32,
     len: u32,
 }
@@ -120,6 +139,8 @@ struct Change {
 #[derive(Debug, Default)]
 struct Salvage {
     files: Vec<SegmentFile>,
+    /// The frames of each that can be used, rising.
+    frames: Vec<Vec<Frame>>,
     changes: Vec<Change>,
     /// Everything at or before this sequence was flushed.
     cut: u64,
@@ -135,11 +156,15 @@ impl Salvage {
         let files = segments(source.disk, source.directory)?;
         let mut salvage = Salvage { files: files.clone(), ..Salvage::default() };
         for (file, segment) in (0..).zip(&files) {
+            salvage.frames.push(Vec::new());
             let name = segment.name();
             // What cannot be read is lost, and among the findings.
             if let Ok(Some(bytes)) = read_file(source.disk, source.directory, &name) {
-                salvage.end = salvage.end.max(segment.id.saturating_add(bytes.len() as u64));
-                salvage.add(file, segment, &bytes);
+                // A file of any name may lie there.
+                if segment.id <= ID_MAX {
+                    salvage.end = salvage.end.max(segment.id + bytes.len() as u64);
+                }
+                salvage.add(source, file, segment, &bytes);
             }
         }
         let cut = salvage.cut;
@@ -154,7 +179,7 @@ impl Salvage {
         }
     }
 
-    fn add(&mut self, file: u32, segment: &SegmentFile, bytes: &[u8]) {
+    fn add(&mut self, source: &Source<'_>, file: u32, segment: &SegmentFile, bytes: &[u8]) {
         let footer = Footer::of(segment.id, bytes);
         let header = bytes.get(..HEADER_LEN).and_then(SegmentHeader::decode);
         // The sums of frames name their segment: a header that is lost takes nothing with it.
@@ -164,14 +189,29 @@ impl Salvage {
                 self.due(segment.id, header.flush_due);
             }
         }
+        let mut frames = Vec::new();
+        let mut end = HEADER_LEN;
         for stretch in Stretches::of(segment.id, bytes, &footer) {
-            let Stretch::Intact(frame, payload) = stretch else { continue };
+            let Stretch::Intact(frame, stored) = stretch else { continue };
+            self.end = self.end.max(segment.id.saturating_add(frame.end() as u64));
+            // Frames are found by their byte: one that is out of order would hide others.
+            let unpack::Payload::Known(payload) = source.unpacker.payload(&frame, stored) else {
+                continue;
+            };
+            if frame.start < end {
+                continue;
+            }
+            end = frame.end();
+            frames.push(frame);
             self.time = self.time.max(frame.time);
             let mut at = 0;
             while let Some(entry) = record::parse(payload.get(at..).unwrap_or_default()) {
                 self.entry(file, segment, frame.payload_start() + at, &entry);
                 at += entry.len;
             }
+        }
+        if let Some(of_file) = self.frames.last_mut() {
+            *of_file = frames;
         }
         if let Some(trailer) = footer.trailer() {
             self.cut = self.cut.max(trailer.summary.cut);
@@ -217,11 +257,19 @@ fn rescue(
     let salvage = Salvage::read(source)?;
     let versions = identity.as_ref().is_none_or(|identity| identity.versions);
     make_directory(&**disk, to).map_err(failed(&format!("cannot make {shown}")))?;
-    let heir = heir(identity, salvage.end);
-    let written = replace(&**disk, to, IDENTITY, &heir.encode());
+    let unpacker = source.unpacker;
+    let heir = heir(identity, &unpacker.name, salvage.end);
+    // What is packed from the first frame on, as it was.
+    let dictionary = unpacker.dictionary.bytes();
+    let written = dictionary.map_or(Ok(()), |bytes| write_dictionary(&**disk, to, bytes));
+    let written = written.and_then(|()| replace(&**disk, to, IDENTITY, &heir.encode()));
     written.map_err(failed(&format!("cannot write to {shown}")))?;
-    let options =
-        HashOptions { mode: Mode::Existing, flush: FlushPolicy::Never, ..HashOptions::default() };
+    let options = HashOptions {
+        mode: Mode::Existing,
+        flush: FlushPolicy::Never,
+        codec: unpacker.codec().cloned(),
+        ..HashOptions::default()
+    };
     let hash = Hash::open(disk.clone(), to, options)?;
     let now = hash.clock().advance(now.ms().max(salvage.time.ms()));
     let replay = Replay { source, salvage: &salvage, versions };
@@ -236,13 +284,13 @@ fn rescue(
 }
 
 /// A store that goes on behind another: what was a version or a position there is never given again.
-fn heir(identity: Option<Identity>, end: u64) -> Identity {
+fn heir(identity: Option<Identity>, codec: &str, end: u64) -> Identity {
     let fallback = Identity {
         store: 0,
         seed: 0,
         partitions: 1,
         versions: true,
-        codec: String::new(),
+        codec: codec.to_owned(),
         next_id: end.saturating_add(RESERVE),
         stream_floor: 0,
         incarnation: 0,
@@ -251,7 +299,7 @@ fn heir(identity: Option<Identity>, end: u64) -> Identity {
     };
     let mut heir = identity.unwrap_or(fallback);
     (heir.store, heir.seed, heir.clean) = (random_seed(), random_seed(), true);
-    heir.next_id = heir.next_id.max(end);
+    heir.next_id = heir.next_id.max(end).min(ID_MAX);
     heir.stream_floor = heir.next_id;
     heir.begin_incarnation(heir.incarnation.saturating_add(1), heir.next_id);
     heir
@@ -265,26 +313,30 @@ struct Replay<'r> {
 
 impl Replay<'_> {
     fn run(&self, hash: &Hash, now: Timestamp, progress: &mut OnProgress<'_>) -> Result<(), Error> {
-        let mut open: Vec<Option<Box<dyn DiskFile>>> = Vec::new();
+        let mut open: Vec<Option<Blocks>> = Vec::new();
         open.resize_with(self.salvage.files.len(), || None);
+        let cache = Arc::new(FrameCache::new(CACHE_BYTES));
         let total = self.salvage.changes.iter().map(|change| u64::from(change.len)).sum();
-        let (mut bytes, mut done) = (Vec::new(), 0);
+        let mut done = 0;
         for change in &self.salvage.changes {
             let at = usize::try_from(change.file).unwrap_or(usize::MAX);
             let (Some(segment), Some(slot)) = (self.salvage.files.get(at), open.get_mut(at)) else {
                 continue;
             };
             let name = segment.name();
-            let file = match slot {
-                Some(file) => file,
+            let blocks = match slot {
+                Some(blocks) => blocks,
                 None => {
                     let path = self.source.directory.join(&name);
                     let opened = self.source.disk.open(&path, Open::Read);
-                    slot.insert(opened.map_err(failed(&name))?)
+                    let file = opened.map_err(failed(&name))?.into();
+                    let packing = self.source.unpacker.packing().cloned();
+                    slot.insert(Blocks { file, packing, cache: cache.clone() })
                 }
             };
-            bytes.resize(change.len as usize, 0);
-            file.read_exact_at(u64::from(change.offset), &mut bytes).map_err(failed(&name))?;
+            let frames = self.salvage.frames.get(at).map_or(&[][..], |frames| frames);
+            let bytes = read_change(blocks, segment.id, frames, change);
+            let bytes = bytes.map_err(|reason| Error::Open(format!("{name}: {reason}")))?;
             if let Some(record) = record::parse(&bytes) {
                 let meta =
                     record.meta(segment.id.saturating_add(u64::from(change.offset)), self.versions);
@@ -334,6 +386,28 @@ impl Replay<'_> {
             Progress::Pending(_) => Err(Error::Unsupported("wait for a disk in a repair")),
         }
     }
+}
+
+/// The bytes of a change.
+fn read_change(
+    blocks: &Blocks,
+    id: u64,
+    frames: &[Frame],
+    change: &Change,
+) -> Result<Vec<u8>, String> {
+    let (offset, len) = (change.offset as usize, change.len as usize);
+    let number = frames.partition_point(|frame| frame.end() <= offset);
+    let Some(frame) = frames.get(number) else { return Ok(Vec::new()) };
+    let Some(from) = offset.checked_sub(frame.payload_start()) else { return Ok(Vec::new()) };
+    if frame.form.is_packed() {
+        let payload = blocks.get(id, number, frame)?;
+        let bytes = payload.get(from..).and_then(|rest| rest.get(..len));
+        return Ok(bytes.unwrap_or_default().to_vec());
+    }
+    let mut bytes = vec![0; len];
+    let read = blocks.file.read_exact_at((frame.stored_start() + from) as u64, &mut bytes);
+    read.map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
 
 /// A change that is carried out as it was.

@@ -107,8 +107,8 @@ pub(crate) struct Change<'c> {
     pub(crate) version: Option<u64>,
     pub(crate) key: &'c [u8],
     pub(crate) value: [&'c [u8]; 2],
-    /// The blob that has the value instead, and the reference to it.
-    pub(crate) blob: Option<(Reference, [u8; 16])>,
+    /// The blob that has the value instead.
+    pub(crate) blob: Option<Reference>,
     pub(crate) hash: u64,
 }
 
@@ -121,17 +121,11 @@ impl Change<'_> {
     /// No fewer bytes than it takes.
     #[inline]
     pub(crate) fn len_max(&self) -> usize {
-        let [first, second] = self.stored();
-        HEAD_LEN_MAX + self.key.len() + first.len() + second.len()
-    }
-
-    /// What stands behind the key.
-    #[inline]
-    fn stored(&self) -> [&[u8]; 2] {
-        match &self.blob {
-            None => self.value,
-            Some((_, reference)) => [reference, &[]],
-        }
+        let value_len = match self.blob {
+            None => self.value[0].len() + self.value[1].len(),
+            Some(_) => Reference::LEN,
+        };
+        HEAD_LEN_MAX + self.key.len() + value_len
     }
 }
 
@@ -343,7 +337,11 @@ impl Writer {
         if let Some(version) = change.version {
             fields.version_back = sequence.wrapping_sub(version);
         }
-        let value = change.stored();
+        let reference = change.blob.map(Reference::encode);
+        let value = match &reference {
+            None => change.value,
+            Some(reference) => [&reference[..], &[]],
+        };
         let value_len = value[0].len() + value[1].len();
         self.scratch.clear();
         fields.encode(change.key.len(), value_len, &mut self.scratch);
@@ -415,7 +413,7 @@ impl Writer {
     }
 
     /// Notes what blob a change at a sequence took, and which it left.
-    #[inline]
+    #[cold]
     pub(crate) fn blob_changes(
         &mut self,
         old: Option<Reference>,

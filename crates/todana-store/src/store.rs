@@ -148,7 +148,7 @@ impl Store {
         match self.engine.update(key, self.now(), mutation)? {
             Progress::Done(applied) => {
                 if self.waits {
-                    self.engine.sync()?;
+                    self.engine.sync_to(applied.position)?;
                 }
                 Ok(applied.version)
             }
@@ -163,7 +163,7 @@ impl Store {
         mutation: &mut dyn UnitMutation,
     ) -> Result<(), Error> {
         match self.engine.update_many(keys, self.now(), mutation)? {
-            Progress::Done(_) if self.waits => self.sync(),
+            Progress::Done(applied) if self.waits => Ok(self.engine.sync_to(applied.position)?),
             Progress::Done(_) => Ok(()),
             Progress::Pending(_) => Err(Error::WouldWait),
         }

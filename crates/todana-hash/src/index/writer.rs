@@ -206,7 +206,7 @@ impl IndexWriter {
     /// Copies the table of a hash into a larger one or two.
     fn enlarge(&mut self, hash: u64) -> io::Result<()> {
         let word = self.word(hash);
-        let units = word.units() + (word.units() / 8).max(1);
+        let units = word.units() + (word.units() / 4).max(1);
         if units <= UNITS_MAX {
             let new = self.copy(word, units, word.depth(), 0)?;
             self.store_word(hash, new);

@@ -26,6 +26,8 @@ const EXTENDED: u64 = 1 << 49;
 /// Two numbers of a frame's lengths, and its extension.
 const FRAME_LEN_MAX: usize = 5 + 5 + 8;
 const WIDTH_SHIFT: u32 = 56;
+/// No byte of a segment lies behind this one, whatever lengths a table claims: no sum of them overflows.
+const SEGMENT_LEN_MAX: usize = 1 << 28;
 
 /// What an entry is to the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,19 +263,18 @@ impl Iterator for FooterReader<'_> {
             2 => EntryKind::Other,
             _ => EntryKind::Blob,
         };
-        // No file is that long, so no sum of lengths overflows.
-        let len = usize::try_from(code >> 2).ok().filter(|&len| len <= 1 << 28)?;
+        let len = usize::try_from(code >> 2).ok().filter(|&len| len <= SEGMENT_LEN_MAX)?;
         let mut hash = [0; 8];
         if kind != EntryKind::Other {
             hash.get_mut(..self.width)?.copy_from_slice(self.entries.take(self.width)?);
         }
         if self.at == self.frame_end {
             let (payload_len, ..) = self.next_frame()?;
-            self.at = self.at.checked_add(header_len(payload_len))?;
-            self.frame_end = self.at.checked_add(payload_len)?;
+            self.at += header_len(payload_len);
+            self.frame_end = self.at + payload_len;
         }
         let offset = self.at;
-        self.at += len;
+        self.at = Some(self.at + len).filter(|&end| end <= SEGMENT_LEN_MAX)?;
         Some(FooterEntry { offset, len, kind, hash: u64::from_be_bytes(hash) })
     }
 }
@@ -287,6 +288,9 @@ pub(crate) fn frames(tables: &FooterReader<'_>) -> Vec<Frame> {
         let time = Timestamp::from_ms(0);
         let frame = Frame { start, payload_len, time, form, at, stored_len };
         (start, at) = (frame.end(), frame.stored_end());
+        if start.max(at) > SEGMENT_LEN_MAX {
+            break;
+        }
         frames.push(frame);
     }
     frames
@@ -295,8 +299,7 @@ pub(crate) fn frames(tables: &FooterReader<'_>) -> Vec<Frame> {
 impl FooterReader<'_> {
     /// Lengths of the next frame's payload and of what is stored, and how.
     fn next_frame(&mut self) -> Option<(usize, usize, Form)> {
-        // A segment is shorter than that, so no sum of lengths overflows.
-        let len = |number: u64| usize::try_from(number).ok().filter(|&len| len <= 1 << 28);
+        let len = |number: u64| usize::try_from(number).ok().filter(|&len| len <= SEGMENT_LEN_MAX);
         let payload_len = len(self.frames.varint()?)?;
         if !self.extended {
             return Some((payload_len, payload_len, Form::Plain));
@@ -358,5 +361,72 @@ mod tests {
         assert!(trailer.tables(&flipped).is_none());
         let (_, of_another) = bytes.split_last_chunk::<TRAILER_LEN>().unwrap();
         assert_eq!(Trailer::decode(8, of_another), None);
+    }
+    #[test]
+    fn golden_bytes_of_extended_frames() {
+        let time = Timestamp::from_ms(5);
+        let mut tables = Tables::default();
+        let first = Frame { form: Form::Loose, ..Frame::plain(64, 39, time) };
+        let second = Frame {
+            form: Form::PackedWithDictionary,
+            at: first.stored_end(),
+            stored_len: 120,
+            ..Frame::plain(first.end(), 300, time)
+        };
+        let known = [first, second];
+        for (frame, kind) in known.iter().zip([EntryKind::Put, EntryKind::Other]) {
+            tables.add_frame();
+            tables.add_entry(frame.payload_len, kind, 0x1122_3344_5566_7788, 4);
+        }
+        let summary = Summary {
+            frames_end: second.stored_end(),
+            count: 2,
+            lowest: 1,
+            highest: 2,
+            cut: 3,
+            flush_due: Expiry::at_ms(4),
+            time,
+            synced: true,
+            width: 4,
+        };
+        let bytes = encode(7, &tables, &known, &summary);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let golden = "9c0111223344b20927b902ac02c707746f64\
+                      616e614654170100000800000007000000020000000100000000000000020000\
+                      0000000000030000000000000004000000000000000500000000000304b7388773803d2d08";
+        assert_eq!(hex, golden);
+        let (rest, trailer) = bytes.split_last_chunk::<TRAILER_LEN>().unwrap();
+        let tables = Trailer::decode(7, trailer).unwrap().tables(rest).unwrap();
+        let of_footer = known.map(|frame| Frame { time: Timestamp::from_ms(0), ..frame });
+        assert_eq!(frames(&tables), of_footer);
+        // Entries are found by their byte in the segment, not in the file.
+        let offsets: Vec<usize> = tables.map(|entry| entry.offset).collect();
+        assert_eq!(offsets, [first.payload_start(), second.payload_start()]);
+    }
+
+    #[test]
+    fn lengths_that_no_segment_has_end_the_tables() {
+        fn of_tables<'t>(entries: &'t [u8], lens: &'t [u8], extended: bool) -> FooterReader<'t> {
+            FooterReader {
+                entries: Reader::new(entries),
+                frames: Reader::new(lens),
+                extended,
+                width: 0,
+                at: HEADER_LEN,
+                frame_end: HEADER_LEN,
+            }
+        }
+        let number = |value: u64| {
+            let mut out = Vec::new();
+            varint::encode(value, &mut out);
+            out
+        };
+        let (most, frame) = (number(u64::MAX << 2 | 2), number(1 << 28));
+        assert_eq!(of_tables(&most.repeat(8), &number(9), false).count(), 0);
+        let (long, lens) = (number((1 << 27) << 2 | 2).repeat(9), frame.repeat(9));
+        assert_eq!(of_tables(&long, &lens, false).count(), 1);
+        assert_eq!(frames(&of_tables(&[], &lens, false)), []);
+        let lens = [number(1), number((1 << 28) << 3 | 1)].concat().repeat(9);
+        assert_eq!(frames(&of_tables(&[], &lens, true)), []);
     }
 }

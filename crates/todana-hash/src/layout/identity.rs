@@ -1,6 +1,7 @@
 //! The file `store` of a directory: what the store is, and what has to be known before its segments
 //! are read. Replaced as a whole, by a rename.
 
+use crate::codec::NAME_LEN_MAX;
 use crc32c::crc32c;
 use todana_record::Reader;
 
@@ -8,6 +9,10 @@ const MAGIC: &[u8; 8] = b"todana-h";
 /// Version of the format of a store that this program writes; older ones it reads.
 pub const FORMAT: u16 = 1;
 const FLAG_WITHOUT_VERSIONS: u8 = 1;
+/// No id or sequence is above this: their sums with offsets, and with what is taken ahead, do not overflow.
+pub(crate) const ID_MAX: u64 = u64::MAX - (1 << 48);
+/// Partitions that a store can have.
+pub(crate) const PARTITIONS_MAX: u16 = 4096;
 /// Incarnations that are told apart; older ones count as the oldest of these.
 const STARTS_MAX: usize = 256;
 
@@ -86,16 +91,22 @@ impl Identity {
         if crc32c(head) != u32::from_le_bytes(*sum) {
             return Err("its checksum does not match".to_owned());
         }
-        Identity::read(&mut reader).ok_or_else(|| "a field is missing".to_owned())
+        Identity::read(&mut reader)
+            .ok_or_else(|| "a field is missing or out of its range".to_owned())
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Identity> {
         let (flags, clean) = (reader.u8()?, reader.u8()?);
+        if flags & !FLAG_WITHOUT_VERSIONS != 0 {
+            return None;
+        }
         let (partitions, starts_count) = (u16_le(reader)?, u16_le(reader)?);
         let (store, seed) = (reader.u64_le()?, reader.u64_le()?);
-        let (next_id, stream_floor) = (reader.u64_le()?, reader.u64_le()?);
+        let next_id = reader.u64_le().filter(|&id| id <= ID_MAX)?;
+        let stream_floor = reader.u64_le()?;
         let incarnation = reader.u32_le()?;
-        let codec_len = usize::try_from(reader.u32_le()?).ok()?;
+        let codec_len = usize::try_from(reader.u32_le()?).ok();
+        let codec_len = codec_len.filter(|&len| len <= NAME_LEN_MAX)?;
         let codec = String::from_utf8(reader.take(codec_len)?.to_vec()).ok()?;
         let mut starts = Vec::new();
         for _ in 0..starts_count {
@@ -104,7 +115,7 @@ impl Identity {
         Some(Identity {
             store,
             seed,
-            partitions: Some(partitions).filter(|&partitions| partitions > 0)?,
+            partitions: Some(partitions).filter(|count| (1..=PARTITIONS_MAX).contains(count))?,
             versions: flags & FLAG_WITHOUT_VERSIONS == 0,
             codec,
             next_id,
@@ -154,9 +165,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn golden_bytes() {
-        let identity = Identity {
+    fn identity() -> Identity {
+        Identity {
             store: 1,
             seed: 2,
             partitions: 3,
@@ -167,7 +177,38 @@ mod tests {
             incarnation: 6,
             clean: true,
             starts: vec![(5, 1), (6, 9)],
+        }
+    }
+
+    #[test]
+    fn fields_out_of_their_range_are_refused() {
+        let refused = |bytes: &[u8]| {
+            let decoded = Identity::decode(bytes);
+            assert_eq!(decoded, Err("a field is missing or out of its range".to_owned()));
         };
+        for partitions in [0, PARTITIONS_MAX + 1, u16::MAX] {
+            refused(&Identity { partitions, ..identity() }.encode());
+        }
+        refused(&Identity { next_id: ID_MAX + 1, ..identity() }.encode());
+        refused(&Identity { codec: "x".repeat(NAME_LEN_MAX + 1), ..identity() }.encode());
+        let most_id = Identity { next_id: ID_MAX, ..identity() };
+        assert_eq!(Identity::decode(&most_id.encode()), Ok(most_id));
+        let most =
+            Identity { partitions: PARTITIONS_MAX, codec: "x".repeat(NAME_LEN_MAX), ..identity() };
+        assert_eq!(Identity::decode(&most.encode()), Ok(most));
+        for bit in 1..8 {
+            let mut bytes = identity().encode();
+            bytes[10] |= 1 << bit;
+            bytes.truncate(bytes.len() - 4);
+            let sum = crc32c(&bytes);
+            super::super::put_u32(&mut bytes, sum);
+            refused(&bytes);
+        }
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let identity = identity();
         let bytes = identity.encode();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let golden = "746f64616e612d68010000010300020001000000000000000200000000000000\

@@ -3,8 +3,8 @@
 use super::failed;
 use super::load::Loaded;
 use crate::index::{Check, IndexWriter, Place, spread};
-use crate::layout::footer::{EntryKind, FooterEntry};
-use crate::layout::header::{HEADER_LEN, SegmentKind};
+use crate::layout::footer::{EntryKind, FooterEntry, Summary};
+use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::layout::narrow;
 use crate::pins::Pins;
 use crate::segment::{Reading, Segment};
@@ -14,6 +14,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use todana_engine::Error;
 use todana_record::IndexHash;
+
+/// Entries that are added together.
+const GROUP_LEN: usize = 64;
 
 /// An index that is being built.
 pub(super) struct Build {
@@ -80,28 +83,50 @@ impl Build {
         if summary.highest <= self.cut {
             return Ok(());
         }
-        for entry in entries.iter().filter(|entry| entry.kind != EntryKind::Other) {
-            let place = Place { slot, offset: narrow(entry.offset) };
-            let is_cut = match header.kind {
-                SegmentKind::Log => header.id + entry.offset as u64 <= self.cut,
-                SegmentKind::Pack => {
-                    summary.lowest <= self.cut && self.sequence(place)? <= self.cut
-                }
-            };
-            if !is_cut {
-                if entry.kind == EntryKind::Remove
-                    && let Some(account) = self.accounts.get_mut(usize::from(slot))
-                {
-                    account.removals += entry.len as u64;
+        let mut wanted = entries.iter().filter(|entry| entry.kind != EntryKind::Other);
+        let mut group = Vec::with_capacity(GROUP_LEN);
+        loop {
+            group.clear();
+            let mut taken = 0;
+            for entry in wanted.by_ref().take(GROUP_LEN) {
+                taken += 1;
+                let place = Place { slot, offset: narrow(entry.offset) };
+                if self.is_cut(&header, &summary, place)? {
+                    continue;
                 }
                 let hash = match summary.width * 8 >= self.index.index().bits() as usize {
                     true => entry.hash,
                     false => self.hash_at(place)?,
                 };
-                self.add_entry(hash, place, &entry)?;
+                // All lines of a group are on their way before the first is looked at.
+                self.index.index().prefetch(hash);
+                group.push((hash, place, entry));
+            }
+            if taken == 0 {
+                return Ok(());
+            }
+            for (hash, place, entry) in &group {
+                if entry.kind == EntryKind::Remove
+                    && let Some(account) = self.accounts.get_mut(usize::from(slot))
+                {
+                    account.removals += entry.len as u64;
+                }
+                self.add_entry(*hash, *place, entry)?;
             }
         }
-        Ok(())
+    }
+
+    /// Whether a flush of all records came after an entry.
+    fn is_cut(
+        &self,
+        header: &SegmentHeader,
+        summary: &Summary,
+        place: Place,
+    ) -> Result<bool, Error> {
+        Ok(match header.kind {
+            SegmentKind::Log => header.id.saturating_add(u64::from(place.offset)) <= self.cut,
+            SegmentKind::Pack => summary.lowest <= self.cut && self.sequence(place)? <= self.cut,
+        })
     }
 
     fn entry<'b>(&'b self, place: Place, pins: &'b Pins) -> Result<Hit<'b>, Error> {

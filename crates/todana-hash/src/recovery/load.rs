@@ -5,6 +5,7 @@ use crate::index::spread;
 use crate::layout::footer::{self, EntryKind, FooterEntry, Summary, Trailer};
 use crate::layout::frame::{self, Frame};
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use crate::layout::identity::ID_MAX;
 use crate::layout::record::{self, Operation};
 use crate::segment::{file_name, read_footer};
 use std::sync::Arc;
@@ -92,6 +93,9 @@ impl Opening {
             self.blanks.push((kind, id));
             return Ok(None);
         };
+        if id > ID_MAX {
+            return Err(corrupt(&name, "its id is higher than any"));
+        }
         if header.store != self.identity.store {
             return Err(corrupt(&name, "it belongs to another store"));
         }
@@ -144,8 +148,9 @@ impl Opening {
                 break;
             }
             let unpacked;
-            let payload = match self.packing.as_ref().filter(|_| frame.form.is_packed()) {
-                None => stored,
+            let payload = match &self.packing {
+                _ if !frame.form.is_packed() => stored,
+                None => return Err(corrupt(name, "it is packed, but the store has no codec")),
                 Some(packing) => {
                     let done = packing.unpack(frame.form, stored, frame.payload_len);
                     unpacked = done.map_err(|reason| corrupt(name, &reason))?;

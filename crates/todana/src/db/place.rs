@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use todana_io::{Disk as _, Open, SystemClock, SystemDisk};
 use todana_store::engine::Error as EngineError;
-use todana_store::{Checked, Error, FlushPolicy, Hash, HashOptions, Mode, Name, OnProgress, Store};
+use todana_store::{
+    Checked, Codec, Error, FlushPolicy, Hash, HashOptions, Mode, Name, OnProgress, Store,
+};
 
 /// The file that every store's directory has.
 const IDENTITY: &str = "store";
@@ -131,7 +133,13 @@ impl Place {
     pub(super) fn check(&self) -> Result<Checked, Failure> {
         let mut meter = Meter::of_work();
         let progress: &mut OnProgress<'_> = &mut |done, total| meter.at_of(done, total);
-        Hash::check(&SystemDisk::new(), &self.directory, progress).map_err(Failure::because)
+        Hash::check(&SystemDisk::new(), &self.directory, self.codec(), progress)
+            .map_err(Failure::because)
+    }
+
+    /// The codec that was named with the store: one that it was not made with does no harm.
+    pub(super) fn codec(&self) -> Option<Arc<dyn Codec>> {
+        self.options.codec.clone()
     }
 
     /// The directory by a name that has neither links nor dots in it.

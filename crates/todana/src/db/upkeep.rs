@@ -111,6 +111,9 @@ A store that is open, or was not closed, may end in bytes that were never finish
 named, and are no damage: opening the store cuts them away, and nothing that was acknowledged as
 durable is among them.
 
+Of a store that another program has packed with a codec of its own only the checksums are compared;
+how many frames that concerns is printed.
+
 Examples:
   todana db check casket.tdh && todana db copy casket.tdh backup.tdh
 
@@ -138,6 +141,14 @@ impl CheckArgs {
             let places = counted(places as u64, "place");
             say(format!("{name}: damaged in {places}; `todana db repair` saves what is intact"))?;
             return Ok(MISS);
+        }
+        if checked.sealed_frames > 0 {
+            let frames = counted(checked.sealed_frames, "frame");
+            let (bytes, codec) = (checked.bytes, &checked.codec);
+            say(format!(
+                "{name}: {bytes} bytes verified; {frames} could not be unpacked for want of codec `{codec}`"
+            ))?;
+            return Ok(0);
         }
         match readable(&place)? {
             Ok(records) => {
@@ -193,7 +204,7 @@ impl RepairArgs {
             let disk: Arc<dyn Disk> = Arc::new(SystemDisk::new());
             let now = Timestamp::from_ms(SystemClock::new().wall_ms());
             let progress: &mut OnProgress<'_> = &mut |done, total| meter.at_of(done, total);
-            Hash::repair(&disk, &names.store, &names.repaired, now, progress)
+            Hash::repair(&disk, &names.store, &names.repaired, place.codec(), now, progress)
         };
         let repaired = repaired.map_err(|error| match !was_there && names.repaired.exists() {
             true => Failure::because(error)

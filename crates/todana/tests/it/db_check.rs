@@ -101,6 +101,37 @@ fn headers_footers_and_the_identity_are_rebuilt_without_loss() {
 }
 
 #[test]
+fn packed_stores_are_checked_and_repaired_and_stay_packed() {
+    for codec in ["lz4", "zstd"] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("a.tdh");
+        let made = format!("{}#compression={codec}", store.display());
+        assert_eq!(code(&db(Path::new(&made), "create", &[], b"")), 0);
+        filled(&store);
+        assert!(text(&db(&store, "check", &[], b"")).contains("sound: 3000 records"));
+        let log = log(&store);
+        let len = std::fs::metadata(&log).unwrap().len();
+        assert!(len < 200_000, "{codec} makes {len} bytes of 300,000");
+        flip(&log, 90);
+        let checked = db(&store, "check", &[], b"");
+        let said = text(&checked);
+        assert_eq!(code(&checked), 1, "{said}");
+        assert!(said.contains("from byte 64 on: the frame fails its checksum;"), "{said}");
+        let repaired = db(&store, "repair", &[], b"");
+        assert_eq!(code(&repaired), 0, "{}{}", text(&repaired), errors(&repaired));
+        let saved = count(&store);
+        assert!((COUNT - 300..COUNT).contains(&saved), "{saved} records were saved");
+        assert_eq!(code(&db(&store, "check", &[], b"")), 0);
+        assert!(std::fs::metadata(self::log(&store)).unwrap().len() < 200_000, "it is not packed");
+        // Its frames say how they are packed.
+        flip(&store.join("store"), 40);
+        let repaired = db(&store, "repair", &[], b"");
+        assert_eq!(code(&repaired), 0, "{}{}", text(&repaired), errors(&repaired));
+        assert_eq!(count(&store), saved);
+    }
+}
+
+#[test]
 fn a_file_that_was_cut_short_is_found_and_what_is_left_is_saved() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("a.tdh");
