@@ -13,7 +13,7 @@
 //! The top `bits` bits of a key's hash, `q`, order the whole index. A table holds an interval of them: all
 //! that begin with its prefix of `depth` bits; home lines divide the interval evenly. An entry keeps the
 //! lowest 22 bits of `q`, and no prefix is shorter than the others, so an entry says its `q` whole: tables
-//! grow and split without reading a single key. A table that is full is copied into one an eighth larger,
+//! grow and split without reading a single key. A table that is full is copied into one a quarter larger,
 //! or, when it would pass 16 KiB, into two; that is all that a put ever moves. (The directory, 8 bytes for
 //! 1,500 records, doubles.)
 //!

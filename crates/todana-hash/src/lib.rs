@@ -9,7 +9,7 @@
 //! disk: `docs/format/hash.md`. [`Hash::check`] verifies a store's files without opening it, beside a
 //! writer as well; [`Hash::repair`] makes a new store of what is intact in a damaged one.
 //!
-//! Limits: keys to 64 KiB, values to 32 MiB, 65,535 segments of up to 64 MiB (4 TiB).
+//! Limits: keys to 64 KiB, values to 4 GiB - 1 byte, 65,535 segments of up to 64 MiB (4 TiB).
 #![forbid(unsafe_code)]
 
 mod blob;

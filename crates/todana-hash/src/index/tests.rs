@@ -67,7 +67,7 @@ fn a_random_walk_agrees_with_a_map() {
 }
 
 #[test]
-fn memory_is_about_nine_bytes_an_entry() {
+fn memory_is_about_eleven_bytes_an_entry() {
     let mut random = Generator::new(9);
     let mut writer = IndexWriter::new(0).unwrap();
     let mut worst: f64 = 0.0;
