@@ -39,6 +39,9 @@ const UNSETTLED_PART: u64 = 4;
 /// And down to which that is done then.
 const SETTLED_PART: u64 = 64;
 
+/// Time in which the memory of how much was live halves, in ms.
+const PEAK_HALF_MS: u64 = 30_000;
+
 /// What compaction is doing.
 #[derive(Debug, Default)]
 pub(crate) struct Compactor {
@@ -60,10 +63,31 @@ pub(crate) struct Compactor {
     settles: bool,
     /// Removals that packs had to keep, by slot.
     pub(crate) kept: Kept,
+    peak: Peak,
     /// Bytes that may be moved, and when that was reckoned.
     allowance: u64,
     reckoned: Timestamp,
     buffer: Vec<u8>,
+}
+
+/// How much was live lately. What a store may take is measured by it: while much is being removed, what is
+/// left in a segment soon goes too, and moving it would be for nothing.
+#[derive(Debug, Default)]
+struct Peak {
+    live: u64,
+    at: Timestamp,
+}
+
+impl Peak {
+    /// The bytes that count when `live` are live: the most that there were, halved every half minute.
+    fn measure(&mut self, live: u64, now: Timestamp) -> u64 {
+        let halves = now.ms().saturating_sub(self.at.ms()) / PEAK_HALF_MS;
+        let left = self.live >> halves.min(63);
+        if live >= left {
+            *self = Peak { live, at: now };
+        }
+        left.max(live)
+    }
 }
 
 /// How much there is to do.
@@ -125,14 +149,16 @@ impl Writer {
         })
     }
 
-    fn need(&self, percent: u32, compactor: &Compactor) -> Need {
+    fn need(&self, percent: u32, compactor: &mut Compactor, now: Timestamp) -> Need {
         let (mut len, mut live) = (0, 0);
         for (_, account, share) in self.candidates(compactor) {
             len += account.len;
             live += share;
         }
         let garbage = len.saturating_sub(live);
-        let bound = live * u64::from(percent.saturating_sub(100)) / 100;
+        // On a full disk every byte counts.
+        let measure = if self.short { live } else { compactor.peak.measure(live, now) };
+        let bound = (measure.saturating_mul(u64::from(percent)) / 100).saturating_sub(live);
         match () {
             () if garbage < GARBAGE_LEN_MIN.min(self.least_segment_len) => Need::None,
             () if garbage > bound => Need::Much,
@@ -176,7 +202,7 @@ impl Hash {
             let writer = self.writer.lock();
             compactor.stays_from = self.stays_from(&writer);
             compactor.settles = writer.settles(&compactor);
-            writer.need(self.options.space_percent, &compactor)
+            writer.need(self.options.space_percent, &mut compactor, now)
         };
         if !compactor.may_move(need, self.options.compaction_bytes_per_s, now) {
             return idle;
