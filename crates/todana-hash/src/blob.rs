@@ -74,6 +74,7 @@ pub(crate) struct BlobWriter {
     synced: u64,
     number: u64,
     piece: Vec<u8>,
+    has_failed: bool,
     finished: bool,
     taken: AtomicBool,
 }
@@ -90,6 +91,7 @@ impl BlobWriter {
             synced: 0,
             number: 0,
             piece: Vec::new(),
+            has_failed: false,
             finished: false,
             taken: AtomicBool::new(false),
         }
@@ -120,8 +122,14 @@ impl BlobWriter {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        // Once a sync has failed none tells the truth.
+        if self.has_failed {
+            return Err(io::Error::other("a sync of it has failed before"));
+        }
+        let done = self.file.as_ref().map_or(Ok(()), |file| file.sync());
+        self.has_failed = done.is_err();
         self.synced = self.at;
-        self.file.as_ref().map_or(Ok(()), |file| file.sync())
+        done
     }
 
     fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {

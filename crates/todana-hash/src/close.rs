@@ -17,7 +17,9 @@ impl Hash {
         if self.lock.lock().is_none() {
             return Ok(());
         }
-        match self.finish_compaction() {
+        // To the end: nobody compacts a store that is closed.
+        let mut compactor = self.compactor.lock();
+        match self.finish_compaction(&mut compactor) {
             // What was moved is still where it was: the packs have no name yet that counts.
             Ok(()) | Err(Error::NoSpace | Error::Corrupt(_)) => {}
             Err(error) => return Err(error),
@@ -45,7 +47,12 @@ impl Hash {
         let mut log = writer.log.take()?;
         log.close_frame(self.clock.now());
         log.end_with(writer.cut, writer.flush_due);
-        if log.is_empty() && writer.cut == 0 && writer.flush_due.is_never() {
+        // One that names a log which is gone says that there is a gap.
+        let tables = self.shared.tables.load();
+        let mut there = tables.segments.iter().flatten().map(|segment| segment.id);
+        let is_named = |id| there.any(|other| other == id);
+        let follows = log.segment.previous.is_none_or(is_named);
+        if log.is_empty() && follows && writer.cut == 0 && writer.flush_due.is_never() {
             return Some(log);
         }
         writer.retired.push(log);

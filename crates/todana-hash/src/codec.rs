@@ -1,6 +1,7 @@
 //! Packing of frames: LZ4, Zstandard, or what the embedder gives.
 
 use crate::layout::frame::Form;
+use crate::writer::is_full;
 use parking_lot::Mutex;
 use std::fmt::Debug;
 use std::path::Path;
@@ -325,7 +326,11 @@ impl Packing {
             .collect();
         let dictionary = self.codec.train(&parts, DICTIONARY_LEN).unwrap_or_default();
         if !dictionary.is_empty() {
-            write_dictionary(disk, directory, &dictionary)?;
+            match write_dictionary(disk, directory, &dictionary) {
+                // Later then, from other records: nothing depends on it yet.
+                Err(error) if is_full(&error) => return Ok(()),
+                done => done?,
+            }
         }
         // A codec that learns nothing has an empty one in memory: it is not asked again.
         let _ = self.dictionary.set(dictionary);

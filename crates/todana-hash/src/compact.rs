@@ -14,7 +14,7 @@ use crate::layout::record::{self, Fields, Operation, Record};
 use crate::pins::Pins;
 use crate::removals::{Kept, Removal, Removals};
 use crate::segment::{file_name, new_file_name};
-use crate::writer::{Account, Change, Writer, is_full, refused};
+use crate::writer::{Account, Change, READ_ONLY, Writer, is_full, refused};
 use std::io;
 use std::sync::atomic::Ordering;
 use todana_engine::{Error, JobProgress};
@@ -33,6 +33,8 @@ const GARBAGE_LEN_MIN: u64 = 1 << 20;
 
 /// Part of the store that drained files may be before they go: each time costs some syncs.
 const DRAINED_PART: u64 = 10;
+/// Full packs that wait for their files to go.
+const PACKS_MAX: usize = 4;
 
 /// Part of the live bytes that removals may be before it is found out which are needed.
 const UNSETTLED_PART: u64 = 4;
@@ -53,6 +55,8 @@ pub(crate) struct Compactor {
     victim: Option<(u16, usize)>,
     /// Segments with nothing live left; their files go when the pack is safe.
     pub(crate) drained: Vec<u16>,
+    /// Removals that there were when the victim was begun.
+    removals_before: usize,
     /// Segments with frames that cannot be read.
     damaged: Vec<u16>,
     /// Removals of drained segments, not settled yet.
@@ -171,7 +175,8 @@ impl Writer {
     fn is_worth_finishing(&self, compactor: &Compactor) -> bool {
         let account = |slot: &u16| self.accounts.get(usize::from(*slot));
         let drained: u64 = compactor.drained.iter().filter_map(account).map(|one| one.len).sum();
-        drained > self.total_len() / DRAINED_PART
+        // Full packs are in memory until then.
+        drained > self.total_len() / DRAINED_PART || compactor.full.len() >= PACKS_MAX
     }
 
     /// The segment whose space is won most cheaply, old ones first (Rosenblum and Ousterhout 1992).
@@ -212,7 +217,6 @@ impl Hash {
             Ok(false) => idle,
             Err(Error::NoSpace) => {
                 // What is drained gives space back; then it is tried again.
-                compactor.victim = None;
                 let _ = self.finish_pack(&mut compactor);
                 idle
             }
@@ -243,7 +247,9 @@ impl Hash {
         // What is made meanwhile is not looked at again.
         let below = {
             let writer = self.writer.lock();
-            compactor.stays_from = self.stays_from(&writer);
+            if writer.log.is_none() {
+                return Err(READ_ONLY);
+            }
             writer.next_id
         };
         compactor.settles = true;
@@ -271,10 +277,11 @@ impl Hash {
     }
 
     /// Completes what is under way.
-    pub(crate) fn finish_compaction(&self) -> Result<(), Error> {
-        let mut compactor = self.compactor.lock();
-        compactor.victim = None;
-        self.finish_pack(&mut compactor)
+    pub(crate) fn finish_compaction(&self, compactor: &mut Compactor) -> Result<(), Error> {
+        if compactor.victim.take().is_some() {
+            compactor.removals.truncate(compactor.removals_before);
+        }
+        self.finish_pack(compactor)
     }
 
     /// A piece of work; `false` when there is no more.
@@ -287,8 +294,10 @@ impl Hash {
     ) -> Result<bool, Error> {
         if compactor.victim.is_none() && needed {
             let writer = self.writer.lock();
+            compactor.stays_from = self.stays_from(&writer);
             let victim = writer.victim(compactor, below);
             compactor.victim = victim.map(|slot| (slot, 0));
+            compactor.removals_before = compactor.removals.len();
         }
         let Some((slot, frame)) = compactor.victim else {
             let more = !compactor.drained.is_empty();
@@ -296,10 +305,14 @@ impl Hash {
             return Ok(more && below.is_some());
         };
         let done = self.stop_on_poison(self.drain(compactor, slot, frame, now));
-        if let Err(Error::Corrupt(_)) = &done {
-            // It stays as it is; whoever reads what is damaged in it is told.
+        if let Err(error) = &done {
+            // It stays where it is, its removals too; it is begun anew, if at all.
             compactor.victim = None;
-            compactor.damaged.push(slot);
+            compactor.removals.truncate(compactor.removals_before);
+            if let Error::Corrupt(_) = error {
+                // Whoever reads what is damaged in it is told.
+                compactor.damaged.push(slot);
+            }
         }
         if let Some(next) = done? {
             compactor.victim = Some((slot, next));
@@ -412,13 +425,10 @@ impl Hash {
         fields.encode(entry.key.len(), value.len(), &mut head);
         let len = head.len() + entry.key.len() + value.len();
         if !compactor.pack.as_mut().is_some_and(|pack| pack.reserve(len, 1, now)) {
-            if let Some(full) = compactor.pack.take() {
-                compactor.full.push(full);
-            }
             let begun = self.begin_pack(writer, len);
             let mut pack = begun.map_err(|error| refused(&error))?;
             pack.reserve(len, 1, now);
-            compactor.pack = Some(pack);
+            compactor.full.extend(compactor.pack.replace(pack));
         }
         let Some(pack) = &mut compactor.pack else { return Err(Error::NoSpace) };
         let parts = [&head[..], entry.key, value, &[]];
@@ -496,8 +506,9 @@ impl Hash {
         writer.append(&flush)?;
         if !writer.flush_due.is_never() {
             let expiry = writer.flush_due;
-            let due = Change::of_store(Fields { expiry, ..Fields::of(Operation::FlushDue) });
-            writer.append(&due)?;
+            // The flags tell it from one that is new.
+            let fields = Fields { expiry, flags: 1, ..Fields::of(Operation::FlushDue) };
+            writer.append(&Change::of_store(fields))?;
         }
         // Nothing has changed: what is applied is what was.
         writer.publish_log();

@@ -21,6 +21,9 @@ use todana_record::Timestamp;
 /// Longest time between two looks of the job, in ms.
 const IDLE_MS: u64 = 100;
 
+/// Full segments that may wait for a sync.
+const INCOMPLETE_MAX: usize = 4;
+
 /// What is under way to the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Flusher {
@@ -45,6 +48,9 @@ impl Hash {
         self.check_poison()?;
         self.flush_wanted.store(false, Ordering::Release);
         let now = self.clock.now();
+        // Full segments are in memory until they are synced and have their footers.
+        let are_many = flusher.incomplete.len() >= INCOMPLETE_MAX;
+        let sync = sync || (are_many && self.options.flush != FlushPolicy::Never);
         let (outputs, applied) = {
             let mut writer = self.writer.lock();
             let last = writer.log.as_mut().and_then(|log| {
@@ -194,7 +200,8 @@ impl Hash {
             FlushPolicy::Never | FlushPolicy::Group => IDLE_MS,
         };
         let due = match self.options.flush {
-            FlushPolicy::Never => false,
+            // Files of long values that are dead go only when that is safe.
+            FlushPolicy::Never => behind && !self.writer.lock().dead_blobs.is_empty(),
             FlushPolicy::Group => behind,
             FlushPolicy::Interval(interval) => {
                 let since = now.ms().saturating_sub(self.flusher.lock().last_sync.ms());

@@ -184,6 +184,8 @@ impl Hash {
 
     /// Forgets a flush that was to come.
     pub(crate) fn flush_not_due(&self, now: Timestamp) -> Result<(), Error> {
+        self.check_poison()?;
+        self.log_if_due(now)?;
         let mut writer = self.writer.lock();
         self.stop_on_poison(writer.reserve(&self.shared.tables, 64, 1, now))?;
         let fields = Fields::of(Operation::FlushDue);
@@ -362,13 +364,15 @@ impl Hash {
             let version = view.map_or(0, |view| view.meta.version);
             return Ok(Applied { position: self.position(sequence), version });
         };
-        self.refuse_when_short(&writer, &change)?;
-        writer.reserve(&self.shared.tables, change.len_max(), 1, now)?;
-        let appended = writer.append(&change)?;
+        let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
+        let appended = self
+            .refuse_when_short(&writer, &change)
+            .and_then(|()| writer.reserve(&self.shared.tables, change.len_max(), 1, now))
+            .and_then(|()| writer.append(&change))
+            .inspect_err(|_| writer.blob_is_unused(change.blob, old_blob))?;
         writer.publish_log();
         let (operation, old) = (change.fields.operation, hit.as_ref().map(edit::old_of));
         writer.point(seat, operation, appended, old)?;
-        let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
         if old_blob.is_some() || change.blob.is_some() {
             writer.blob_changes(old_blob, change.blob, appended.sequence);
         }

@@ -276,7 +276,12 @@ impl Opening {
         // With packs alone: no log before it is there, but it is not the first.
         let last = last_log.or(segments.last());
         let previous = last.map(|last| (last.header.id, narrow(last.end())));
-        let applied = segments.iter().map(|s| s.summary.highest).max().unwrap_or(0).max(cut);
+        let highest = segments.iter().map(|s| s.summary.highest).max().unwrap_or(0);
+        // What is in none of the files any more was still before the log that names its own.
+        let is_gone = |&(id, _): &(u64, u32)| segments.iter().all(|s| s.header.id != id);
+        let ends = segments.iter().filter_map(|s| s.header.previous).filter(is_gone);
+        let last = ends.map(|(id, end)| id.saturating_add(u64::from(end)) - 1).max().unwrap_or(0);
+        let applied = highest.max(cut).max(last);
         let clock = StoreClock::new();
         for segment in &segments {
             clock.advance(segment.summary.time.ms());

@@ -42,6 +42,15 @@ impl Removals {
         self.0.push(removal);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets those after the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     pub(crate) fn are_many(&self) -> bool {
         self.0.len() >= MANY
     }

@@ -1,5 +1,6 @@
 //! A complete state to start from: a walk through the index, with the logs after its beginning kept.
 
+use crate::index::Place;
 use crate::pins::Pins;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -66,10 +67,20 @@ impl Shared {
     ) -> Result<Option<u64>, Error> {
         // No slot gets another meaning while the tables are held that were there before the walk; what
         // is in none of their segments is in one of those afterwards.
-        let before = self.tables.load_full();
         let mut places = Vec::with_capacity(count);
-        let next = self.index.walk(from, count.max(1), &mut |place| places.push(place));
-        let after = self.tables.load_full();
+        let (before, next, after) = loop {
+            places.clear();
+            let before = self.tables.load_full();
+            let next = self.index.walk(from, count.max(1), &mut |place| places.push(place));
+            let after = self.tables.load_full();
+            let is_known = |place: &Place| {
+                before.segment(place.slot).is_some() || after.segment(place.slot).is_some()
+            };
+            // Begun and removed again in between: its records are elsewhere now.
+            if places.iter().all(is_known) {
+                break (before, next, after);
+            }
+        };
         for place in places {
             let pins = Pins::new();
             let hit = match before.entry(place, &pins)? {

@@ -31,9 +31,10 @@ impl LogStream {
         partition: PartitionId,
         after: Position,
     ) -> Result<LogStream, StreamError> {
+        // In this order: the floor rises before a log leaves the tables.
+        let tables = shared.tables.load_full();
         let floor = shared.floor.load(Ordering::Acquire);
         let too_old = StreamError::TooOld { oldest: shared.position(floor) };
-        let tables = shared.tables.load_full();
         let sequence = after.sequence;
         let is_known = after == Position::START || shared.position(sequence) == after;
         let logs = Shared::logs_from(&tables, floor.max(sequence));
@@ -88,7 +89,11 @@ impl LogStream {
     /// change of the stream has replaced it.
     fn value_of<'v>(&self, entry: &Record<'v>, pins: &'v Pins) -> Result<Option<&'v [u8]>, Error> {
         let Some(reference) = entry.blob() else { return Ok(Some(entry.value)) };
-        let Ok(reader) = BlobReader::open(&self.shared.home, reference) else { return Ok(None) };
+        let reader = match BlobReader::open(&self.shared.home, reference) {
+            Ok(reader) => reader,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::Corrupt(format!("a long value: {error}"))),
+        };
         let mut value = Vec::with_capacity(usize::try_from(reference.len).unwrap_or(0));
         reader.each_piece(|piece| value.extend_from_slice(piece))?;
         Ok(Some(pins.keep(value.into())))
@@ -109,8 +114,12 @@ impl LogStream {
                 })
             }
             Operation::Remove if self.is_ours(entry.key) => Some(Effect::Remove { key: entry.key }),
-            Operation::Flush => Some(Effect::Flush { cut: self.shared.position(entry.number) }),
-            Operation::FlushDue => Some(Effect::FlushDue { at: entry.expiry }),
+            // One that says only what was flushed before (`repeat_cut`) is no change.
+            Operation::Flush if entry.number == sequence => {
+                Some(Effect::Flush { cut: self.shared.position(entry.number) })
+            }
+            Operation::FlushDue if entry.flags == 0 => Some(Effect::FlushDue { at: entry.expiry }),
+            Operation::Flush | Operation::FlushDue => None,
             Operation::Put | Operation::PutBlob | Operation::Remove | Operation::Unit => None,
         })
     }

@@ -124,6 +124,63 @@ fn everything_is_followed_through_segments_flushes_and_reopening() {
     assert_eq!(again, all);
 }
 
+/// A log that only repeats what was flushed before is no flush.
+#[test]
+fn a_flush_is_followed_once() {
+    let disk = SimDisk::new(1);
+    let hash = open(&disk, u64::MAX);
+    put(&hash, b"a", b"1");
+    hash.flush(None, NOW).unwrap();
+    hash.flush(Some(NOW.plus_ms(9_000)), NOW).unwrap();
+    put(&hash, b"b", b"2");
+    hash.compact().unwrap();
+    put(&hash, b"c", b"3");
+    let mut stream = hash.stream(PARTITION, Position::START).unwrap();
+    let (mut flushes, mut all) = ((0, 0), Contents::new());
+    while stream
+        .next(7, &mut |_, _, effect| match effect {
+            Effect::FlushDue { .. } => flushes.1 += 1,
+            effect => {
+                flushes.0 += u32::from(matches!(effect, Effect::Flush { .. }));
+                absorb(&mut all, effect);
+            }
+        })
+        .unwrap()
+        > 0
+    {}
+    assert_eq!((flushes, all.len()), ((1, 1), 2));
+}
+
+/// The last change is in a log that is gone, and nothing was written since.
+#[test]
+fn positions_and_gaps_survive_closing_after_a_compaction() {
+    let disk = SimDisk::new(1);
+    let hash = open(&disk, 0);
+    for key in 0..100_u8 {
+        put(&hash, &[key], &[7; 100]);
+    }
+    let early = hash.watermark(PARTITION, Level::Applied);
+    put(&hash, b"key", b"1");
+    apply(&hash, &Effect::Remove { key: b"key" });
+    let last = hash.watermark(PARTITION, Level::Applied);
+    hash.compact().unwrap();
+    hash.close().unwrap();
+    drop(hash);
+    let hash = open(&disk, 0);
+    assert!(hash.watermark(PARTITION, Level::Applied) >= last, "a position went back");
+    let mut replica = Contents::from([(b"key".to_vec(), (b"1".to_vec(), Meta::default()))]);
+    match hash.stream(PARTITION, early) {
+        Err(StreamError::TooOld { .. }) => {}
+        Ok(mut stream) => {
+            follow(&mut *stream, &mut replica, early);
+            assert!(!replica.contains_key(&b"key"[..]), "a removal was skipped");
+        }
+        Err(error) => panic!("{error}"),
+    }
+    let position = hash.snapshot(PARTITION).unwrap().position();
+    assert!(hash.stream(PARTITION, position).is_ok());
+}
+
 #[test]
 fn what_compaction_removed_is_too_old() {
     let disk = SimDisk::new(1);

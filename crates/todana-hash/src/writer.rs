@@ -412,6 +412,14 @@ impl Writer {
         }
     }
 
+    /// Notes that a change which was refused had a blob, unless the record has it.
+    #[cold]
+    pub(crate) fn blob_is_unused(&mut self, blob: Option<Reference>, records: Option<Reference>) {
+        if let Some(blob) = blob.filter(|blob| records.is_none_or(|its| its.id != blob.id)) {
+            self.dead_blobs.push((0, blob.id));
+        }
+    }
+
     /// Notes what blob a change at a sequence took, and which it left.
     #[cold]
     pub(crate) fn blob_changes(

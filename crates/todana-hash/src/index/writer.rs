@@ -271,6 +271,8 @@ impl IndexWriter {
     fn table(&mut self, units: u32, depth: u32, sequence: u64) -> io::Result<Word> {
         let unit = self.allocator.take(&self.index.arena, units)?;
         let word = Word::new(unit, units, depth, sequence);
+        // Who sees what is stored here from now on sees that the memory's last table has left it.
+        fence(Ordering::Release);
         for slot in self.index.lines(word).as_flattened() {
             slot.store(0, Ordering::Relaxed);
         }
