@@ -136,6 +136,11 @@ impl Ledger {
         self.before = self.highest;
     }
 
+    /// The highest position that was told.
+    pub(super) fn highest(&self) -> Position {
+        self.highest
+    }
+
     pub(super) fn incarnation(&self) -> u32 {
         self.highest.incarnation
     }

@@ -269,13 +269,12 @@ impl Run {
         let mut second = first.after(&left.crash(seed), seed, format!("{what}, again"));
         let same = second.history.last() == first.history.last();
         assert!(same, "{what}, again: what was shown after the first recovery is gone");
-        let before = second.ledger.incarnation();
-        let applied = second.applied();
+        let (before, told) = (second.ledger.incarnation(), second.ledger.highest());
         for _ in 0..4 {
             second.step().unwrap_or_else(|error| panic!("{what}, second life: {error}"));
         }
         let (is_new, has_changed) =
-            (second.ledger.incarnation() > before, second.applied() != applied);
+            (second.ledger.incarnation() > before, second.ledger.highest() != told);
         assert!(is_new || !has_changed, "{what}: the incarnation has not risen");
         second.hash().sync().unwrap_or_else(|error| panic!("{what}, second life: {error}"));
         second.history.told_all();

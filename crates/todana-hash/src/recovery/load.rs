@@ -187,8 +187,10 @@ impl Opening {
         }
         let rest = bytes.get(at..).unwrap_or_default();
         let torn = used(rest);
-        // Beyond a whole log is its footer, which cannot be trusted alone.
-        if torn > 0 && read_footer(&*file, header.id).map_err(failed(name))?.is_none() {
+        // Beyond a whole log is its footer, which cannot be trusted alone; it says whether this is whole.
+        let footer = read_footer(&*file, header.id).map_err(failed(name))?;
+        let is_whole = footer.is_some_and(|(trailer, _)| trailer.summary.frames_end <= at);
+        if torn > 0 && !is_whole {
             self.report.cut.push(format!("{name}: {torn} bytes from byte {at} on"));
         }
         Ok(Loaded {
