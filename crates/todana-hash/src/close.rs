@@ -4,6 +4,7 @@ use crate::hash::Hash;
 use crate::head::Head;
 use crate::layout::identity::Identity;
 use std::io;
+use std::sync::atomic::Ordering;
 use todana_engine::Error;
 
 impl Hash {
@@ -66,7 +67,9 @@ impl Hash {
             writer.discard(blank)?;
         }
         writer.home.disk.sync_dir(&writer.home.directory)?;
-        let identity = Identity { clean: true, next_id: writer.next_id, ..writer.identity.clone() };
+        let applied = self.shared.applied.load(Ordering::Acquire);
+        let next_id = writer.next_id;
+        let identity = Identity { clean: true, next_id, applied, ..writer.identity.clone() };
         writer.store_identity(identity)
     }
 }

@@ -245,7 +245,7 @@ pub fn empty_store() -> Vec<u8> {
         versions: true,
         codec: String::new(),
         next_id: 1,
-        stream_floor: 0,
+        applied: 0,
         incarnation: 0,
         clean: true,
         starts: Vec::new(),

@@ -152,6 +152,31 @@ fn packing_of(
     Ok(Some(Arc::new(packing)))
 }
 
+/// What was applied last, and the id to go on with. Its log may be gone, when compaction has moved what
+/// it had: a close has told then. After a crash the first sequence of the new incarnation stands for it:
+/// positions never go back, and nobody follows a change that he cannot see.
+fn last_applied(
+    segments: &[Loaded],
+    identity: &Identity,
+    highest: u64,
+    was_closed: bool,
+) -> (u64, u64) {
+    let next_id = identity.next_id;
+    if was_closed {
+        return (highest.max(identity.applied), next_id);
+    }
+    let is_there = |id| segments.iter().any(|segment| segment.header.id == id);
+    let is_gone = |segment: &Loaded| {
+        let previous = segment.header.previous;
+        previous
+            .is_some_and(|(id, end)| !is_there(id) && id.saturating_add(u64::from(end)) > highest)
+    };
+    match segments.iter().any(is_gone) {
+        true => (next_id, next_id + 1),
+        false => (highest, next_id),
+    }
+}
+
 /// Removes blobs that no record refers to: of changes that a crash took back, or whose records are gone.
 fn remove_orphans(home: &Home, blobs: &HashSet<u64>) -> Result<(), Error> {
     let shown = home.directory.display().to_string();
@@ -210,7 +235,7 @@ impl Opening {
             versions: options.versions,
             codec,
             next_id: 1,
-            stream_floor: 0,
+            applied: 0,
             incarnation: 0,
             clean: true,
             starts: Vec::new(),
@@ -276,12 +301,8 @@ impl Opening {
         // With packs alone: no log before it is there, but it is not the first.
         let last = last_log.or(segments.last());
         let previous = last.map(|last| (last.header.id, narrow(last.end())));
-        let highest = segments.iter().map(|s| s.summary.highest).max().unwrap_or(0);
-        // What is in none of the files any more was still before the log that names its own.
-        let is_gone = |&(id, _): &(u64, u32)| segments.iter().all(|s| s.header.id != id);
-        let ends = segments.iter().filter_map(|s| s.header.previous).filter(is_gone);
-        let last = ends.map(|(id, end)| id.saturating_add(u64::from(end)) - 1).max().unwrap_or(0);
-        let applied = highest.max(cut).max(last);
+        let highest = segments.iter().map(|s| s.summary.highest).max().unwrap_or(0).max(cut);
+        let (applied, next_id) = last_applied(&segments, &identity, highest, report.clean);
         let clock = StoreClock::new();
         for segment in &segments {
             clock.advance(segment.summary.time.ms());
@@ -295,7 +316,6 @@ impl Opening {
         if options.mode != Mode::ReadOnly {
             remove_orphans(&home, &blobs)?;
         }
-        let next_id = identity.next_id;
         identity.clean = false;
         let mut writer = Writer {
             home: home.clone(),
@@ -327,7 +347,10 @@ impl Opening {
         };
         let index = tables.index.clone();
         let shared = Arc::new(Shared {
-            floor: AtomicU64::new(Shared::floor_of(&tables).min(applied)),
+            floor: AtomicU64::new(match applied > highest {
+                true => applied,
+                false => Shared::floor_of(&tables).min(applied),
+            }),
             tables: ArcSwap::from_pointee(tables),
             index,
             applied: AtomicU64::new(applied),

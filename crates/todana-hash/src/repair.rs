@@ -292,7 +292,7 @@ fn heir(identity: Option<Identity>, codec: &str, end: u64) -> Identity {
         versions: true,
         codec: codec.to_owned(),
         next_id: end.saturating_add(RESERVE),
-        stream_floor: 0,
+        applied: 0,
         incarnation: 0,
         clean: true,
         starts: Vec::new(),
@@ -300,7 +300,7 @@ fn heir(identity: Option<Identity>, codec: &str, end: u64) -> Identity {
     let mut heir = identity.unwrap_or(fallback);
     (heir.store, heir.seed, heir.clean) = (random_seed(), random_seed(), true);
     heir.next_id = heir.next_id.max(end).min(ID_MAX);
-    heir.stream_floor = heir.next_id;
+    heir.applied = heir.next_id.saturating_sub(1);
     heir.begin_incarnation(heir.incarnation.saturating_add(1), heir.next_id);
     heir
 }

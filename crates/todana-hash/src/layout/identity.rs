@@ -31,8 +31,8 @@ pub(crate) struct Identity {
     pub(crate) codec: String,
     /// No id or sequence at or above this was ever used.
     pub(crate) next_id: u64,
-    /// The stream cannot be followed from positions before this.
-    pub(crate) stream_floor: u64,
+    /// The last sequence that was applied when the store was closed: its log may be gone.
+    pub(crate) applied: u64,
     /// Raised at every unclean open.
     pub(crate) incarnation: u32,
     /// Whether the store was closed, and nothing written since.
@@ -61,7 +61,7 @@ impl Identity {
         super::put_u64(&mut out, self.store);
         super::put_u64(&mut out, self.seed);
         super::put_u64(&mut out, self.next_id);
-        super::put_u64(&mut out, self.stream_floor);
+        super::put_u64(&mut out, self.applied);
         super::put_u32(&mut out, self.incarnation);
         let codec = self.codec.as_bytes();
         super::put_u32(&mut out, super::narrow(codec.len()));
@@ -103,7 +103,7 @@ impl Identity {
         let (partitions, starts_count) = (u16_le(reader)?, u16_le(reader)?);
         let (store, seed) = (reader.u64_le()?, reader.u64_le()?);
         let next_id = reader.u64_le().filter(|&id| id <= ID_MAX)?;
-        let stream_floor = reader.u64_le()?;
+        let applied = reader.u64_le()?;
         let incarnation = reader.u32_le()?;
         let codec_len = usize::try_from(reader.u32_le()?).ok();
         let codec_len = codec_len.filter(|&len| len <= NAME_LEN_MAX)?;
@@ -119,7 +119,7 @@ impl Identity {
             versions: flags & FLAG_WITHOUT_VERSIONS == 0,
             codec,
             next_id,
-            stream_floor,
+            applied,
             incarnation,
             clean: clean == 1,
             starts,
@@ -173,7 +173,7 @@ mod tests {
             versions: true,
             codec: "lz4".to_owned(),
             next_id: 4,
-            stream_floor: 5,
+            applied: 5,
             incarnation: 6,
             clean: true,
             starts: vec![(5, 1), (6, 9)],
