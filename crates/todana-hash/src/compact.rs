@@ -5,6 +5,8 @@
 //! records that have ended, are gathered and settled together (see `removals`). Moved entries keep their
 //! positions.
 
+mod choose;
+
 use crate::hash::Hash;
 use crate::head::Head;
 use crate::index::{Place, spread};
@@ -14,7 +16,8 @@ use crate::layout::record::{self, Fields, Operation, Record};
 use crate::pins::Pins;
 use crate::removals::{Kept, Removal, Removals};
 use crate::segment::{file_name, new_file_name};
-use crate::writer::{Account, Change, READ_ONLY, Writer, is_full, refused};
+use crate::writer::{Account, READ_ONLY, Writer, is_full, refused};
+use choose::{Need, Peak};
 use std::io;
 use std::sync::atomic::Ordering;
 use todana_engine::{Error, JobProgress};
@@ -26,24 +29,6 @@ const IDLE_MS: u64 = 200;
 const SLICE_LEN: usize = 128 * 1024;
 /// Entries that are handled together: other writers go on in between.
 const GROUP_LEN: usize = 64;
-/// Part of the space over live data, in percent, at which work begins, so that the bound is kept.
-const BEGIN_PERCENT: u64 = 90;
-/// Garbage that is not worth the work, in bytes.
-const GARBAGE_LEN_MIN: u64 = 1 << 20;
-
-/// Part of the store that drained files may be before they go: each time costs some syncs.
-const DRAINED_PART: u64 = 10;
-/// Full packs that wait for their files to go.
-const PACKS_MAX: usize = 4;
-
-/// Part of the live bytes that removals may be before it is found out which are needed.
-const UNSETTLED_PART: u64 = 4;
-/// And down to which that is done then.
-const SETTLED_PART: u64 = 64;
-
-/// Time in which the memory of how much was live halves, in ms.
-const PEAK_HALF_MS: u64 = 30_000;
-
 /// What compaction is doing.
 #[derive(Debug, Default)]
 pub(crate) struct Compactor {
@@ -72,128 +57,6 @@ pub(crate) struct Compactor {
     allowance: u64,
     reckoned: Timestamp,
     buffer: Vec<u8>,
-}
-
-/// How much was live lately. What a store may take is measured by it: while much is being removed, what is
-/// left in a segment soon goes too, and moving it would be for nothing.
-#[derive(Debug, Default)]
-struct Peak {
-    live: u64,
-    at: Timestamp,
-}
-
-impl Peak {
-    /// The bytes that count when `live` are live: the most that there were, halved every half minute.
-    fn measure(&mut self, live: u64, now: Timestamp) -> u64 {
-        let halves = now.ms().saturating_sub(self.at.ms()) / PEAK_HALF_MS;
-        let left = self.live >> halves.min(63);
-        if live >= left {
-            *self = Peak { live, at: now };
-        }
-        left.max(live)
-    }
-}
-
-/// How much there is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
-    None,
-    /// Space is within its bound, but not far.
-    Some,
-    /// Space is past its bound: the limit on bandwidth does not count.
-    Much,
-}
-
-/// Bytes of a segment's file that live entries and `kept` bytes of removals account for.
-fn live_share(account: &Account, kept: u64) -> u64 {
-    let live = account.live.saturating_add(kept).min(account.data);
-    let shared = u128::from(account.len) * u128::from(live);
-    u64::try_from(shared / u128::from(account.data.max(1))).unwrap_or(u64::MAX)
-}
-
-fn is_candidate(account: &Account) -> bool {
-    account.complete && account.len > 0
-}
-
-impl Writer {
-    /// Complete segments that are not drained and that the stream does not need.
-    fn complete<'a>(
-        &'a self,
-        compactor: &'a Compactor,
-    ) -> impl Iterator<Item = (u16, &'a Account)> {
-        (0..).zip(&self.accounts).filter(|(slot, account)| {
-            let may_go = account.is_pack || account.highest < compactor.stays_from;
-            let is_done = compactor.drained.contains(slot) || compactor.damaged.contains(slot);
-            is_candidate(account) && may_go && !is_done
-        })
-    }
-
-    /// Whether to find out which removals are needed. That means looking at all footers: for many
-    /// removals at a time.
-    fn settles(&self, compactor: &Compactor) -> bool {
-        let (mut live, mut unsettled) = (0, 0);
-        for (slot, account) in self.complete(compactor) {
-            live += account.live;
-            if compactor.kept.bytes(slot).is_none() {
-                unsettled += account.removals;
-            }
-        }
-        unsettled > live / if compactor.settles { SETTLED_PART } else { UNSETTLED_PART }
-    }
-
-    /// Complete segments that are not drained, each with the bytes that have to stay.
-    fn candidates<'a>(
-        &'a self,
-        compactor: &'a Compactor,
-    ) -> impl Iterator<Item = (u16, &'a Account, u64)> {
-        self.complete(compactor).map(|(slot, account)| {
-            let unsettled = if compactor.settles { 0 } else { account.removals };
-            let kept = compactor.kept.bytes(slot).unwrap_or(unsettled);
-            (slot, account, live_share(account, kept))
-        })
-    }
-
-    fn need(&self, percent: u32, compactor: &mut Compactor, now: Timestamp) -> Need {
-        let (mut len, mut live) = (0, 0);
-        for (_, account, share) in self.candidates(compactor) {
-            len += account.len;
-            live += share;
-        }
-        let garbage = len.saturating_sub(live);
-        // On a full disk every byte counts.
-        let measure = if self.short { live } else { compactor.peak.measure(live, now) };
-        let bound = (measure.saturating_mul(u64::from(percent)) / 100).saturating_sub(live);
-        match () {
-            () if garbage < GARBAGE_LEN_MIN.min(self.least_segment_len) => Need::None,
-            () if garbage > bound => Need::Much,
-            () if garbage > bound * BEGIN_PERCENT / 100 => Need::Some,
-            () => Need::None,
-        }
-    }
-
-    /// Whether the files that are drained are so much that they should go now.
-    fn is_worth_finishing(&self, compactor: &Compactor) -> bool {
-        let account = |slot: &u16| self.accounts.get(usize::from(*slot));
-        let drained: u64 = compactor.drained.iter().filter_map(account).map(|one| one.len).sum();
-        // Full packs are in memory until then.
-        drained > self.total_len() / DRAINED_PART || compactor.full.len() >= PACKS_MAX
-    }
-
-    /// The segment whose space is won most cheaply, old ones first (Rosenblum and Ousterhout 1992).
-    fn victim(&self, compactor: &Compactor, below: Option<u64>) -> Option<u16> {
-        let newest = self.next_id;
-        let score = |account: &Account, live: u64| {
-            let used = live as f64 / account.len.max(1) as f64;
-            let age = newest.saturating_sub(account.id) as f64;
-            (used < if below.is_some() { 0.99 } else { 0.9 })
-                .then(|| (1.0 - used) * age / (1.0 + used))
-        };
-        self.candidates(compactor)
-            .filter(|(_, account, _)| below.is_none_or(|below| account.id < below))
-            .filter_map(|(slot, account, live)| Some((slot, score(account, live)?)))
-            .max_by(|(_, one), (_, other)| one.total_cmp(other))
-            .map(|(slot, _)| slot)
-    }
 }
 
 impl Hash {
@@ -490,28 +353,6 @@ impl Hash {
         for slot in std::mem::take(&mut compactor.drained) {
             compactor.kept.file_is_gone(slot);
         }
-        Ok(())
-    }
-
-    /// Says in the log what was flushed, when nothing else is in it: its header alone, damaged, could not
-    /// be told from one that was never written whole.
-    fn repeat_cut(&self) -> Result<(), Error> {
-        let mut writer = self.writer.lock();
-        if writer.cut == 0 || writer.log.as_ref().is_none_or(|log| !log.is_empty()) {
-            return Ok(());
-        }
-        writer.reserve(&self.shared.tables, 64, 1, self.clock.now())?;
-        let number = writer.cut;
-        let flush = Change::of_store(Fields { number, ..Fields::of(Operation::Flush) });
-        writer.append(&flush)?;
-        if !writer.flush_due.is_never() {
-            let expiry = writer.flush_due;
-            // The flags tell it from one that is new.
-            let fields = Fields { expiry, flags: 1, ..Fields::of(Operation::FlushDue) };
-            writer.append(&Change::of_store(fields))?;
-        }
-        // Nothing has changed: what is applied is what was.
-        writer.publish_log();
         Ok(())
     }
 

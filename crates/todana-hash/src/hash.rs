@@ -4,35 +4,23 @@ use crate::blob::BlobWriter;
 use crate::commit::Commit;
 use crate::edit;
 use crate::flush::Flusher;
-use crate::index::{Probe, spread};
-use crate::layout::record::{Fields, Operation};
+use crate::index::spread;
 use crate::options::{FlushPolicy, HashOptions};
-use crate::pins::Pins;
 use crate::segment::Reading;
 use crate::shared::Shared;
 use crate::snapshot::IndexWalk;
 use crate::stream::LogStream;
-use crate::view::{Hit, Tables};
-use crate::writer::Home;
-use crate::writer::{Change, Writer};
-use arc_swap::Guard;
+use crate::writer::{Home, Writer};
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use todana_engine::{
-    Absence, Applied, Cursor, Edit, Effect, Engine, Error, Found, JobProgress, Level, Limits,
-    Listener, Look, Mutation, Progress, Snapshot, Staged, Statistics, StoreClock, StreamError,
-    UnitMutation, UpdateStream, View, applying,
+    Applied, Cursor, Effect, Engine, Error, Found, JobProgress, Level, Limits, Listener, Look,
+    Mutation, Progress, Snapshot, Staged, Statistics, StoreClock, StreamError, UnitMutation,
+    UpdateStream, View, applying,
 };
 use todana_io::Lock;
-use todana_record::{Expiry, IndexHash, KEY_LEN_MAX, PartitionId, Position, Timestamp};
-
-/// Look-ups of a group that are under way in each step.
-const AHEAD: usize = 8;
-
-/// Times that a look-up may find its tables out of date before that is looked into.
-const RELOADS_MAX: u32 = 1_000;
+use todana_record::{IndexHash, KEY_LEN_MAX, PartitionId, Position, Timestamp};
 
 /// The jobs of [`Hash`], in order.
 pub(crate) const JOBS: [&str; 2] = ["flush", "compact"];
@@ -74,12 +62,12 @@ impl std::fmt::Debug for Hash {
 
 impl Hash {
     #[inline]
-    fn hash_of(&self, key: &[u8]) -> u64 {
+    pub(crate) fn hash_of(&self, key: &[u8]) -> u64 {
         spread(self.hash.of(key))
     }
 
     #[inline]
-    fn position(&self, sequence: u64) -> Position {
+    pub(crate) fn position(&self, sequence: u64) -> Position {
         self.shared.position(sequence)
     }
 
@@ -129,366 +117,11 @@ impl Hash {
         }
     }
 
-    /// Carries out a flush that has become due, for somebody who reads.
-    #[inline]
-    fn flush_if_due(&self, now: Timestamp) {
-        let due = self.due_ms.load(Ordering::Acquire);
-        if due != 0 && due <= now.ms() && !self.owes_cut.load(Ordering::Acquire) {
-            self.clear_due(now);
-        }
-    }
-
-    /// Carries out a flush that has become due, and logs it: before anything else is.
-    #[inline]
-    fn log_if_due(&self, now: Timestamp) -> Result<(), Error> {
-        let due = self.due_ms.load(Ordering::Acquire);
-        match due != 0 && due <= now.ms() {
-            true => self.cut_due(now),
-            false => Ok(()),
-        }
-    }
-
-    /// Logs it, or, where that is not possible, forgets everything: the log has it that this was to come,
-    /// and is told before the next change that it has.
-    #[cold]
-    fn clear_due(&self, now: Timestamp) {
-        let mut writer = self.writer.lock();
-        if !writer.flush_due.is_past(now) || self.owes_cut.load(Ordering::Acquire) {
-            return;
-        }
-        let is_logged =
-            self.check_poison().is_ok() && self.stop_on_poison(self.cut(&mut writer, now)).is_ok();
-        let applied = self.shared.applied.load(Ordering::Relaxed);
-        if !is_logged && self.forget_all(&mut writer, applied).is_ok() {
-            self.owes_cut.store(true, Ordering::Release);
-        }
-    }
-
-    #[cold]
-    fn cut_due(&self, now: Timestamp) -> Result<(), Error> {
-        let mut writer = self.writer.lock();
-        match writer.flush_due.is_past(now) {
-            true => self.stop_on_poison(self.cut(&mut writer, now)).map(|_| ()),
-            false => Ok(()),
-        }
-    }
-
-    fn forget_all(&self, writer: &mut Writer, sequence: u64) -> Result<(), Error> {
-        let cleared = writer.index.clear();
-        cleared.map_err(|error| self.poison(format!("the index: {error}")))?;
-        writer.accounts.iter_mut().for_each(|account| account.live = 0);
-        let blobs = std::mem::take(&mut writer.blobs);
-        writer.dead_blobs.extend(blobs.into_iter().map(|id| (sequence, id)));
-        Ok(())
-    }
-
-    /// Forgets a flush that was to come.
-    pub(crate) fn flush_not_due(&self, now: Timestamp) -> Result<(), Error> {
-        self.check_poison()?;
-        self.log_if_due(now)?;
-        let mut writer = self.writer.lock();
-        self.stop_on_poison(writer.reserve(&self.shared.tables, 64, 1, now))?;
-        let fields = Fields::of(Operation::FlushDue);
-        let change = Change::of_store(fields);
-        let appended = writer.append(&change)?;
-        writer.flush_due = Expiry::NEVER;
-        self.due_ms.store(0, Ordering::Release);
-        self.finish(&mut writer, appended.sequence);
-        Ok(())
-    }
-
-    /// Removes the records of a partition, one by one: a cut would take those of the others too.
-    fn flush_partition(&self, partition: PartitionId, now: Timestamp) -> Result<(), Error> {
-        let mut next = Some(0);
-        let mut keys: Vec<Vec<u8>> = Vec::new();
-        while let Some(from) = next {
-            next = self.shared.walk(from, 1_000, &mut |view| {
-                if self.shared.partition_of(view.key) == partition {
-                    keys.push(view.key.to_vec());
-                }
-            })?;
-            for key in keys.drain(..) {
-                applying::apply(self, &Effect::Remove { key: &key }, now)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes everything stored before.
-    fn cut(&self, writer: &mut Writer, now: Timestamp) -> Result<u64, Error> {
-        writer.reserve(&self.shared.tables, 64, 1, now)?;
-        let sequence = writer.log.as_ref().map_or(0, |log| log.header.id + log.end() as u64);
-        let fields = Fields { number: sequence, ..Fields::of(Operation::Flush) };
-        let change = Change::of_store(fields);
-        writer.append(&change)?;
-        self.forget_all(writer, sequence)?;
-        (writer.cut, writer.flush_due) = (sequence, Expiry::NEVER);
-        self.due_ms.store(0, Ordering::Release);
-        self.owes_cut.store(false, Ordering::Release);
-        self.finish(writer, sequence);
-        Ok(sequence)
-    }
-
-    fn flush_all(&self, due: Option<Timestamp>, now: Timestamp) -> Result<u64, Error> {
-        self.log_if_due(now)?;
-        let mut writer = self.writer.lock();
-        let Some(due) = due.filter(|due| *due > now) else { return self.cut(&mut writer, now) };
-        writer.reserve(&self.shared.tables, 64, 1, now)?;
-        let fields = Fields { expiry: Expiry::at(due), ..Fields::of(Operation::FlushDue) };
-        let appended = writer.append(&Change::of_store(fields))?;
-        writer.flush_due = Expiry::at(due);
-        self.due_ms.store(due.ms(), Ordering::Release);
-        self.finish(&mut writer, appended.sequence);
-        Ok(appended.sequence)
-    }
-
     /// Shows what was appended up to a sequence.
     #[inline]
     pub(crate) fn finish(&self, writer: &mut Writer, sequence: u64) {
         writer.publish_log();
         self.shared.applied.store(sequence, Ordering::Release);
-    }
-
-    /// Looks one key up and visits what is found.
-    #[inline]
-    fn look_up(
-        &self,
-        tables: &mut Guard<Arc<Tables>>,
-        key: &[u8],
-        hash: u64,
-        now: Timestamp,
-        visit: &mut dyn FnMut(Found<'_>) -> Look,
-    ) {
-        let mut reloads = 0;
-        loop {
-            let unit = self.units.load(Ordering::Acquire);
-            if unit & 1 == 1 {
-                std::thread::yield_now();
-                continue;
-            }
-            let pins = Pins::new();
-            let found = tables.find(hash, key, &pins);
-            if let Ok(Probe::Reload) = found {
-                reloads += 1;
-                if reloads > RELOADS_MAX && self.is_astray(key, hash) {
-                    let what = "the index points to a segment that is not there".to_owned();
-                    visit(Found::Failed(Error::Corrupt(what)));
-                    return;
-                }
-                *tables = self.shared.tables.load();
-                continue;
-            }
-            fence(Ordering::Acquire);
-            if self.units.load(Ordering::Relaxed) != unit {
-                continue;
-            }
-            match found {
-                Ok(Probe::Found(hit)) if hit.record.expiry.is_past(now) => {
-                    visit(Found::Absent(Absence::Expired))
-                }
-                Ok(Probe::Found(hit)) => match self.shared.view(&hit, &pins) {
-                    Ok(Some(view)) => visit(Found::Record(view)),
-                    Ok(None) if reloads < RELOADS_MAX => {
-                        reloads += 1;
-                        *tables = self.shared.tables.load();
-                        continue;
-                    }
-                    Ok(None) => visit(Found::Failed(Error::Corrupt("a blob is gone".to_owned()))),
-                    Err(error) => visit(Found::Failed(error)),
-                },
-                Ok(_) => visit(Found::Absent(Absence::Unknown)),
-                Err(error) => visit(Found::Failed(error)),
-            };
-            return;
-        }
-    }
-
-    /// Whether the index points to no segment even while nobody changes anything.
-    #[cold]
-    fn is_astray(&self, key: &[u8], hash: u64) -> bool {
-        let _writer = self.writer.lock();
-        let found =
-            self.shared.tables.load().find(hash, key, &Pins::new()).map(|found| match found {
-                Probe::Reload => true,
-                Probe::Found(_) | Probe::Absent => false,
-            });
-        found.unwrap_or(false)
-    }
-
-    /// The record that a writer found, unless it has ended.
-    #[inline]
-    fn current<'v>(
-        &self,
-        hit: Option<&Hit<'v>>,
-        now: Timestamp,
-        pins: &'v Pins,
-    ) -> Result<Option<View<'v>>, Error> {
-        let Some(hit) = hit.filter(|hit| !hit.record.expiry.is_past(now)) else { return Ok(None) };
-        match self.shared.view(hit, pins)? {
-            Some(view) => Ok(Some(view)),
-            // Under the lock no blob goes that a record refers to.
-            None => Err(Error::Corrupt("the blob of a record is gone".to_owned())),
-        }
-    }
-
-    fn refuse_when_short(&self, writer: &Writer, change: &Change<'_>) -> Result<(), Error> {
-        let puts = change.fields.operation.is_put();
-        let room = |log: &crate::head::Head| log.room();
-        match puts
-            && writer.short
-            && writer.log.as_ref().map_or(0, room) < change.len_max() + (64 << 10)
-        {
-            true => Err(Error::NoSpace),
-            false => Ok(()),
-        }
-    }
-
-    fn update_one(
-        &self,
-        key: &[u8],
-        now: Timestamp,
-        mutation: &mut dyn Mutation,
-    ) -> Result<Applied, Error> {
-        let hash = self.hash_of(key);
-        // On its way while the lock is taken.
-        self.shared.index.prefetch(hash);
-        let mut writer = self.writer.lock();
-        let tables = writer.tables.take().unwrap_or_else(|| self.shared.tables.load_full());
-        let pins = Pins::new();
-        let (seat, hit) = tables.seek(&writer.index, hash, key, &pins)?;
-        let view = self.current(hit.as_ref(), now, &pins)?;
-        let mut edit = mutation.evaluate(view.as_ref());
-        let change = edit::change(&self.home, &mut edit, key, hash, view.as_ref(), hit.as_ref())?;
-        let Some(change) = change else {
-            let sequence = self.shared.applied.load(Ordering::Relaxed);
-            let version = view.map_or(0, |view| view.meta.version);
-            return Ok(Applied { position: self.position(sequence), version });
-        };
-        let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
-        let appended = self
-            .refuse_when_short(&writer, &change)
-            .and_then(|()| writer.reserve(&self.shared.tables, change.len_max(), 1, now))
-            .and_then(|()| writer.append(&change))
-            .inspect_err(|_| writer.blob_is_unused(change.blob, old_blob))?;
-        writer.publish_log();
-        let (operation, old) = (change.fields.operation, hit.as_ref().map(edit::old_of));
-        writer.point(seat, operation, appended, old)?;
-        if old_blob.is_some() || change.blob.is_some() {
-            writer.blob_changes(old_blob, change.blob, appended.sequence);
-        }
-        self.finish(&mut writer, appended.sequence);
-        let version = match (operation, self.shared.versions) {
-            (Operation::Put | Operation::PutBlob, true) => {
-                change.version.unwrap_or(appended.sequence)
-            }
-            _ => 0,
-        };
-        if tables.state == writer.state {
-            writer.tables = Some(tables);
-        }
-        let (wants, behind) = (writer.wants_writing(), writer.retired.len());
-        drop(writer);
-        self.after_append(wants, behind)?;
-        Ok(Applied { position: self.position(appended.sequence), version })
-    }
-
-    /// Has what was appended written, when it is much; writes it here when nobody else does.
-    #[inline]
-    fn after_append(&self, wants: bool, behind: usize) -> Result<(), Error> {
-        if wants {
-            if behind >= 2 {
-                return self.write_out(false);
-            }
-            self.tell(|listener| listener.wanted(JOB_FLUSH));
-        }
-        Ok(())
-    }
-
-    fn update_unit(
-        &self,
-        keys: &[&[u8]],
-        now: Timestamp,
-        mutation: &mut dyn UnitMutation,
-    ) -> Result<Applied, Error> {
-        let mut writer = self.writer.lock();
-        let tables = self.shared.tables.load();
-        let mut hits = Vec::with_capacity(keys.len());
-        let mut pins = Vec::new();
-        pins.resize_with(keys.len(), Pins::new);
-        for (key, pins) in keys.iter().zip(&pins) {
-            let hash = self.hash_of(key);
-            hits.push((hash, tables.seek(&writer.index, hash, key, pins)?.1));
-        }
-        let views: Vec<Option<View<'_>>> = hits
-            .iter()
-            .zip(&pins)
-            .map(|((_, hit), pins)| self.current(hit.as_ref(), now, pins))
-            .collect::<Result<_, _>>()?;
-        let mut edits = mutation.evaluate(&views);
-        let mut changes = Vec::with_capacity(keys.len());
-        // Of several edits to one key the last counts.
-        let mut latest: HashMap<&[u8], usize> = HashMap::with_capacity(keys.len());
-        for (at, (key, edit)) in keys.iter().zip(&edits).enumerate() {
-            if !matches!(edit, Edit::Keep) {
-                latest.insert(key, at);
-            }
-        }
-        let seen = hits.iter().zip(&views);
-        for (at, ((key, edit), ((hash, hit), view))) in
-            keys.iter().zip(&mut edits).zip(seen).enumerate()
-        {
-            if latest.get(key) == Some(&at) {
-                let (view, hit) = (view.as_ref(), hit.as_ref());
-                let change = edit::change(&self.home, edit, key, *hash, view, hit)?;
-                changes.extend(change.map(|change| (change, hit.copied())));
-            }
-        }
-        if changes.is_empty() {
-            let sequence = self.shared.applied.load(Ordering::Relaxed);
-            return Ok(Applied { position: self.position(sequence), version: 0 });
-        }
-        for (change, _) in &changes {
-            self.refuse_when_short(&writer, change)?;
-        }
-        let number = changes.len() as u64;
-        let fields = Fields { number, ..Fields::of(Operation::Unit) };
-        let unit = Change::of_store(fields);
-        let len_max = changes.iter().map(|(change, _)| change.len_max()).sum::<usize>();
-        writer.reserve(&self.shared.tables, len_max + unit.len_max(), changes.len() + 1, now)?;
-        writer.append(&unit)?;
-        self.units.fetch_add(1, Ordering::AcqRel);
-        let done = self.append_all(&mut writer, &changes);
-        self.units.fetch_add(1, Ordering::AcqRel);
-        let sequence = self.stop_on_poison(done)?;
-        let wants = writer.wants_writing();
-        let behind = writer.retired.len();
-        drop(writer);
-        self.after_append(wants, behind)?;
-        Ok(Applied { position: self.position(sequence), version: 0 })
-    }
-
-    fn append_all(
-        &self,
-        writer: &mut Writer,
-        changes: &[(Change<'_>, Option<Hit<'_>>)],
-    ) -> Result<u64, Error> {
-        let mut appended = Vec::with_capacity(changes.len());
-        for (change, _) in changes {
-            appended.push(writer.append(change)?);
-        }
-        let sequence = appended.last().map_or(0, |last| last.sequence);
-        writer.publish_log();
-        for ((change, hit), appended) in changes.iter().zip(appended) {
-            let old = hit.as_ref().map(edit::old_of);
-            let seat = writer.seat(change.hash, old.map(|(place, _)| place));
-            writer.point(seat, change.fields.operation, appended, old)?;
-            let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
-            if old_blob.is_some() || change.blob.is_some() {
-                writer.blob_changes(old_blob, change.blob, appended.sequence);
-            }
-        }
-        self.finish(writer, sequence);
-        Ok(sequence)
     }
 }
 
@@ -520,30 +153,7 @@ impl Engine for Hash {
         visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     ) {
         self.flush_if_due(now);
-        let mut tables = self.shared.tables.load();
-        if let [key] = keys {
-            let hash = self.hash_of(key);
-            self.look_up(&mut tables, key, hash, now, &mut |found| visit(0, found));
-            return;
-        }
-        // Three steps of each look-up, each begun while the memory for the next is on its way.
-        let mut hashes = [0; 4 * AHEAD];
-        for at in 0..keys.len() + 2 * AHEAD {
-            if let Some(key) = keys.get(at) {
-                let hash = self.hash_of(key);
-                hashes[at % hashes.len()] = hash;
-                tables.index.prefetch(hash);
-            }
-            let second = at.wrapping_sub(AHEAD);
-            if second < keys.len() {
-                tables.prefetch(hashes[second % hashes.len()]);
-            }
-            let third = at.wrapping_sub(2 * AHEAD);
-            if let Some(key) = keys.get(third) {
-                let hash = hashes[third % hashes.len()];
-                self.look_up(&mut tables, key, hash, now, &mut |found| visit(third, found));
-            }
-        }
+        self.look_up_all(keys, now, visit);
     }
 
     fn stage(&self) -> Staged {

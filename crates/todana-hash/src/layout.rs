@@ -23,3 +23,8 @@ pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
 pub(crate) fn narrow(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
+
+/// Bytes up to the last that is not 0: what was written of a file whose space was taken before.
+pub(crate) fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
+}

@@ -29,6 +29,7 @@ mod compact;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
 mod crash_tests;
+mod cut;
 mod edit;
 mod flush;
 #[doc(hidden)]
@@ -38,6 +39,7 @@ mod head;
 #[expect(clippy::cast_possible_truncation, reason = "numbers are masked to their fields")]
 mod index;
 mod layout;
+mod look_up;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
 mod model_tests;
@@ -58,6 +60,7 @@ mod stream_tests;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod update;
 mod view;
 mod writer;
 

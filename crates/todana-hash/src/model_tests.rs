@@ -5,190 +5,20 @@
 //! of what an update or a get sees. After a crash the store says by its watermark how far it came; the
 //! model takes back what came later, and then both have to be the same again, record by record.
 
+mod model;
+
 use crate::{FlushPolicy, Hash, HashOptions};
-use std::collections::{BTreeMap, BTreeSet};
+use model::*;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use todana_engine::{
-    Applied, Cursor, Edit, Engine, Found, Level, Look, Mutation, NewVersion, Payload, Progress,
-    Put, Touch, UnitMutation, View,
-};
+use todana_engine::{Cursor, Engine, Found, Level, Look, NewVersion, Touch};
 use todana_io::{Disk, Generator, SystemDisk};
 use todana_record::{Expiry, Kind, Meta, PartitionId, Timestamp};
 use todana_sim::SimDisk;
 
 const START_MS: u64 = 1_700_000_000_000;
-
-/// A record as the model has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Item {
-    value: Vec<u8>,
-    meta: Meta,
-    sequence: u64,
-}
-
-fn item(view: &View<'_>) -> Item {
-    let value = view.value.as_bytes().expect("values are in one piece").to_vec();
-    Item { value, meta: view.meta, sequence: view.position.sequence }
-}
-
-type Items = BTreeMap<Vec<u8>, Item>;
-
-/// What has to be done to take a change back.
-enum Undo {
-    Key(Vec<u8>, Option<Item>),
-    All(Items),
-    Due(Option<Timestamp>),
-}
-
-#[derive(Default)]
-struct Model {
-    items: Items,
-    flush_due: Option<Timestamp>,
-    /// What is perhaps not durable, with the sequence of its change.
-    undo: Vec<(u64, Undo)>,
-    /// Every sequence so far is at or below this; every version that the store gave, too.
-    highest: u64,
-}
-
-impl Model {
-    fn set(&mut self, sequence: u64, key: &[u8], item: Option<Item>) {
-        let old = match item {
-            Some(item) => self.items.insert(key.to_vec(), item),
-            None => self.items.remove(key),
-        };
-        self.undo.push((sequence, Undo::Key(key.to_vec(), old)));
-    }
-
-    fn set_due(&mut self, sequence: u64, due: Option<Timestamp>) {
-        let old = std::mem::replace(&mut self.flush_due, due);
-        self.undo.push((sequence, Undo::Due(old)));
-    }
-
-    fn cut(&mut self, sequence: u64) {
-        let old = std::mem::take(&mut self.items);
-        self.undo.push((sequence, Undo::All(old)));
-        self.set_due(sequence, None);
-    }
-
-    /// Everything up to a sequence is durable.
-    fn settle(&mut self, sequence: u64) {
-        let settled = self.undo.partition_point(|(at, _)| *at <= sequence);
-        self.undo.drain(..settled);
-    }
-
-    /// Takes back everything after a sequence.
-    fn take_back(&mut self, sequence: u64) {
-        while self.undo.last().is_some_and(|(at, _)| *at > sequence) {
-            match self.undo.pop().map(|(_, undo)| undo) {
-                Some(Undo::Key(key, Some(item))) => drop(self.items.insert(key, item)),
-                Some(Undo::Key(key, None)) => drop(self.items.remove(&key)),
-                Some(Undo::All(items)) => self.items = items,
-                Some(Undo::Due(due)) => self.flush_due = due,
-                None => {}
-            }
-        }
-        self.undo.clear();
-    }
-
-    fn get(&self, key: &[u8], now: Timestamp) -> Option<&Item> {
-        self.items.get(key).filter(|item| !item.meta.expiry.is_past(now))
-    }
-}
-
-/// An edit as data.
-#[derive(Debug, Clone)]
-enum Wish {
-    Keep,
-    Put { value: Vec<u8>, meta: Meta, version: NewVersion },
-    Append { bytes: Vec<u8>, expiry: Option<Expiry>, version: NewVersion },
-    Touch(Touch),
-    Remove,
-}
-
-impl Wish {
-    fn edit(&self) -> Edit<'_> {
-        match self {
-            Wish::Keep => Edit::Keep,
-            Wish::Put { value, meta, version } => {
-                let (first, second) = value.split_at(value.len() / 3);
-                Edit::Put(Put {
-                    value: Payload::Joined(first, second),
-                    flags: meta.flags,
-                    expiry: meta.expiry,
-                    kind: meta.kind,
-                    version: *version,
-                    stale: meta.stale,
-                    won: meta.won,
-                })
-            }
-            Wish::Append { bytes, expiry, version } => {
-                Edit::Append { bytes, expiry: *expiry, version: *version }
-            }
-            Wish::Touch(touch) => Edit::Touch(*touch),
-            Wish::Remove => Edit::Remove,
-        }
-    }
-
-    /// Where the version of the outcome comes from; `None` when it stays.
-    fn version(&self) -> Option<NewVersion> {
-        match self {
-            Wish::Put { version, .. } | Wish::Append { version, .. } => Some(*version),
-            Wish::Touch(touch) => touch.version,
-            Wish::Keep | Wish::Remove => None,
-        }
-    }
-
-    /// Whether it changes a record that is there, or none, and what becomes of it; its version apart.
-    fn outcome(&self, current: Option<&Item>) -> Option<Option<(Vec<u8>, Meta)>> {
-        match (self, current) {
-            (Wish::Put { value, meta, .. }, _) => Some(Some((value.clone(), *meta))),
-            (Wish::Append { bytes, expiry, .. }, Some(item)) => {
-                let expiry = expiry.unwrap_or(item.meta.expiry);
-                let meta = Meta { expiry, stale: false, won: false, ..item.meta };
-                Some(Some(([&item.value[..], bytes].concat(), meta)))
-            }
-            (Wish::Touch(touch), Some(item)) => {
-                let Touch { expiry, stale, won, version, fetch: _ } = *touch;
-                let meta = Meta {
-                    expiry: expiry.unwrap_or(item.meta.expiry),
-                    stale: stale.unwrap_or(item.meta.stale),
-                    won: won.unwrap_or(item.meta.won),
-                    ..item.meta
-                };
-                let changes =
-                    expiry.is_some() || stale.is_some() || won.is_some() || version.is_some();
-                changes.then(|| Some((item.value.clone(), meta)))
-            }
-            (Wish::Remove, Some(_)) => Some(None),
-            _ => None,
-        }
-    }
-}
-
-/// Remembers what an evaluation saw.
-struct Watched<'w>(&'w Wish, Option<Item>);
-
-impl Mutation for Watched<'_> {
-    fn evaluate<'s>(&'s mut self, current: Option<&'s View<'s>>) -> Edit<'s> {
-        self.1 = current.map(item);
-        self.0.edit()
-    }
-}
-
-struct WatchedUnit<'w>(&'w [Wish], Vec<Option<Item>>);
-
-impl UnitMutation for WatchedUnit<'_> {
-    fn evaluate<'s>(&'s mut self, current: &'s [Option<View<'s>>]) -> Vec<Edit<'s>> {
-        self.1 = current.iter().map(|view| view.as_ref().map(item)).collect();
-        self.0.iter().map(Wish::edit).collect()
-    }
-}
-
-fn done(progress: Progress<Applied>) -> Applied {
-    progress.done().expect("this engine does not wait")
-}
 
 /// Where a walk goes.
 #[derive(Debug, Clone, Copy)]

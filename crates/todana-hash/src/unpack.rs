@@ -2,11 +2,12 @@
 //! hand, its dictionary may be damaged, and where the identity is lost the frames have to say how they
 //! were packed.
 
-use crate::check::{Footer, SegmentFile, Stretch, Stretches, read_file, used};
+use crate::check::{Footer, SegmentFile, Stretch, Stretches, read_file};
 use crate::codec::{Codec, Lz4, Packing, Zstd, built_in, read_dictionary};
 use crate::layout::frame::{Form, Frame};
 use crate::layout::identity::Identity;
 use crate::layout::record;
+use crate::layout::used;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;

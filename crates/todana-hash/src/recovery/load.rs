@@ -7,6 +7,7 @@ use crate::layout::frame::{self, Frame};
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::layout::identity::ID_MAX;
 use crate::layout::record::{self, Operation};
+use crate::layout::used;
 use crate::segment::{file_name, read_footer};
 use std::sync::Arc;
 use todana_engine::Error;
@@ -59,11 +60,6 @@ impl Loaded {
     pub(super) fn end(&self) -> usize {
         self.frames.last().map_or(HEADER_LEN, Frame::end)
     }
-}
-
-/// Bytes up to the last that is not 0.
-fn used(bytes: &[u8]) -> usize {
-    bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
 }
 
 /// Whether anything stands behind a segment's header: it was written whole then.
