@@ -104,7 +104,7 @@ impl BlobWriter {
 
     fn write_piece(&mut self) -> io::Result<()> {
         if self.file.is_none() {
-            let path = self.home.directory.join(blob_name(self.id));
+            let path = self.home.path(&blob_name(self.id));
             self.file = Some(self.home.disk.open(&path, Open::Create)?);
         }
         let sum = sum(self.id, self.number, &self.piece);
@@ -153,7 +153,7 @@ impl BlobWriter {
             self.write_piece()?;
         }
         self.sync()?;
-        self.home.disk.sync_dir(&self.home.directory)?;
+        self.home.sync_names()?;
         self.finished = true;
         Ok(())
     }
@@ -190,7 +190,7 @@ impl Drop for BlobWriter {
     fn drop(&mut self) {
         if self.file.take().is_some() && !self.taken.load(Ordering::Acquire) {
             // What stays is removed at the next open.
-            let _ = self.home.disk.remove(&self.home.directory.join(blob_name(self.id)));
+            let _ = self.home.remove(&blob_name(self.id));
         }
     }
 }

@@ -33,7 +33,7 @@ impl Hash {
             let mut writer = self.writer.lock();
             let slot = usize::from(log.segment.slot);
             writer.publish(&self.shared.tables, |segments| segments[slot] = None);
-            let removed = writer.home.disk.remove(&writer.home.directory.join(log.segment.name()));
+            let removed = writer.home.remove(&log.segment.name());
             removed.map_err(|error| self.poison(error.to_string()))?;
         }
         let done = self.finish_files();
@@ -66,7 +66,7 @@ impl Hash {
         for blank in spares.iter().flatten() {
             writer.discard(blank)?;
         }
-        writer.home.disk.sync_dir(&writer.home.directory)?;
+        writer.home.sync_names()?;
         let applied = self.shared.applied.load(Ordering::Acquire);
         let next_id = writer.next_id;
         let identity = Identity { clean: true, next_id, applied, ..writer.identity.clone() };

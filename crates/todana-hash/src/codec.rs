@@ -1,7 +1,7 @@
 //! Packing of frames: LZ4, Zstandard, or what the embedder gives.
 
 use crate::layout::frame::Form;
-use crate::writer::is_full;
+use crate::writer::{Home, is_full};
 use parking_lot::Mutex;
 use std::fmt::Debug;
 use std::path::Path;
@@ -300,8 +300,7 @@ impl Packing {
     pub(crate) fn learn<'e>(
         &self,
         entries: impl Iterator<Item = &'e [u8]>,
-        disk: &dyn Disk,
-        directory: &Path,
+        home: &Home,
     ) -> std::io::Result<()> {
         if self.dictionary.get().is_some() {
             return Ok(());
@@ -326,7 +325,7 @@ impl Packing {
             .collect();
         let dictionary = self.codec.train(&parts, DICTIONARY_LEN).unwrap_or_default();
         if !dictionary.is_empty() {
-            match write_dictionary(disk, directory, &dictionary) {
+            match write_dictionary(&*home.disk, &home.directory, &dictionary) {
                 // Later then, from other records: nothing depends on it yet.
                 Err(error) if is_full(&error) => return Ok(()),
                 done => done?,

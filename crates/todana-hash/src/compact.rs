@@ -364,15 +364,15 @@ impl Hash {
         pack.file.sync()?;
         self.complete_one(pack, true)?;
         // From here on it is relied on: without its footer it would be damage, not a leftover.
-        let home = self.writer.lock().home.clone();
+        let home = &self.shared.home;
         let (id, kind) = (pack.header.id, pack.header.kind);
-        let from = home.directory.join(new_file_name(id, kind));
-        home.disk.rename(&from, &home.directory.join(file_name(id, kind)))?;
-        home.disk.sync_dir(&home.directory)
+        let from = home.path(&new_file_name(id, kind));
+        home.disk.rename(&from, &home.path(&file_name(id, kind)))?;
+        home.sync_names()
     }
 
     fn remove_files(&self, slots: &[u16]) -> io::Result<()> {
-        let home = self.writer.lock().home.clone();
+        let home = &self.shared.home;
         let tables = self.shared.tables.load_full();
         let segments: Vec<_> = slots.iter().filter_map(|slot| tables.segment(*slot)).collect();
         for segment in segments.iter().filter(|segment| segment.kind == SegmentKind::Log) {
@@ -381,10 +381,10 @@ impl Hash {
             self.shared.floor.fetch_max(last.unwrap_or(0), Ordering::AcqRel);
         }
         for segment in &segments {
-            home.disk.remove(&home.directory.join(segment.name()))?;
+            home.remove(&segment.name())?;
         }
         // Until their names are gone for good, removals of what they hold are kept.
-        home.disk.sync_dir(&home.directory)?;
+        home.sync_names()?;
         let mut writer = self.writer.lock();
         writer.publish(&self.shared.tables, |table| {
             for segment in &segments {

@@ -88,7 +88,7 @@ impl Hash {
     ) -> io::Result<()> {
         for output in outputs {
             output.write(&mut flusher.buffer)?;
-            output.teach(&*self.home.disk, &self.home.directory)?;
+            output.teach(&self.shared.home)?;
         }
         if let Some(last) = outputs.last() {
             flusher.unsynced = Some(last.file.clone());
@@ -155,7 +155,7 @@ impl Hash {
             writer.dead_blobs.extract_if(.., is_safe).map(|(_, id)| id).collect()
         };
         for id in dead {
-            match self.home.disk.remove(&self.home.directory.join(blob_name(id))) {
+            match self.shared.home.remove(&blob_name(id)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }

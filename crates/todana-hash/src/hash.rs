@@ -10,7 +10,7 @@ use crate::segment::Reading;
 use crate::shared::Shared;
 use crate::snapshot::IndexWalk;
 use crate::stream::LogStream;
-use crate::writer::{Home, Writer};
+use crate::writer::Writer;
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -30,7 +30,6 @@ pub(crate) const JOB_FLUSH: usize = 0;
 /// A persistent hash store.
 pub struct Hash {
     pub(crate) options: HashOptions,
-    pub(crate) home: Home,
     pub(crate) reading: Reading,
     pub(crate) clock: StoreClock,
     pub(crate) hash: IndexHash,
@@ -157,7 +156,7 @@ impl Engine for Hash {
     }
 
     fn stage(&self) -> Staged {
-        BlobWriter::stage(self.home.clone(), edit::VALUE_LEN_MAX, self.options.staged_bytes)
+        BlobWriter::stage(self.shared.home.clone(), edit::VALUE_LEN_MAX, self.options.staged_bytes)
     }
 
     fn update(

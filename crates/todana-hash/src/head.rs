@@ -6,6 +6,7 @@ use crate::layout::frame::{self, Frame, PAYLOAD_LEN, header_len};
 use crate::layout::header::{HEADER_LEN, SegmentHeader};
 use crate::layout::record;
 use crate::segment::{Segment, new_file_name};
+use crate::writer::Home;
 use parking_lot::Mutex;
 use std::io;
 use std::path::Path;
@@ -399,7 +400,7 @@ impl Output {
     ///
     /// # Errors
     /// What the disk says.
-    pub(crate) fn teach(&self, disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+    pub(crate) fn teach(&self, home: &Home) -> io::Result<()> {
         let Some(packing) = &self.packing else { return Ok(()) };
         let published = self.tail.published();
         let entries = self.frames.iter().flat_map(|frame| {
@@ -411,6 +412,6 @@ impl Output {
                 Some(bytes)
             })
         });
-        packing.learn(entries, disk, directory)
+        packing.learn(entries, home)
     }
 }

@@ -183,7 +183,7 @@ fn remove_orphans(home: &Home, blobs: &HashSet<u64>) -> Result<(), Error> {
     let names = home.disk.list(&home.directory).map_err(failed(&shown))?;
     for name in names {
         if parse_blob_name(&name).is_some_and(|id| !blobs.contains(&id)) {
-            home.disk.remove(&home.directory.join(&name)).map_err(failed(&name))?;
+            home.remove(&name).map_err(failed(&name))?;
         }
     }
     Ok(())
@@ -285,7 +285,7 @@ impl Opening {
 
     fn remove(&self, name: &str) -> Result<(), Error> {
         match self.writes() {
-            true => self.home.disk.remove(&self.home.directory.join(name)).map_err(failed(name)),
+            true => self.home.remove(name).map_err(failed(name)),
             false => Ok(()),
         }
     }
@@ -358,7 +358,7 @@ impl Opening {
             versions: identity.versions,
             partitions: identity.partitions,
             pins: parking_lot::Mutex::default(),
-            home: home.clone(),
+            home,
         });
         if options.mode != Mode::ReadOnly {
             let blank = begin(&mut writer).map_err(failed("the store"))?;
@@ -367,7 +367,6 @@ impl Opening {
         }
         Ok(Hash {
             options,
-            home,
             reading,
             clock,
             hash,

@@ -133,16 +133,17 @@ impl Hash {
         if removals.is_empty() {
             return Ok(());
         }
-        let (accounts, home, bits) = {
+        let home = &self.shared.home;
+        let (accounts, bits) = {
             let writer = self.writer.lock();
-            (writer.accounts.clone(), writer.home.clone(), writer.index.index().bits())
+            (writer.accounts.clone(), writer.index.index().bits())
         };
         let mut claims = Claims::new(removals, bits);
         let highest = claims.removals.iter().map(|removal| removal.sequence).max().unwrap_or(0);
         let may_be_older = |account: &Account| account.complete && account.lowest < highest;
         for (slot, account) in (0..).zip(&accounts).filter(|(_, account)| may_be_older(account)) {
             let kind = if account.is_pack { SegmentKind::Pack } else { SegmentKind::Log };
-            let path = home.directory.join(file_name(account.id, kind));
+            let path = home.path(&file_name(account.id, kind));
             let read = home.disk.open(&path, Open::Read);
             let footer = read.and_then(|file| read_footer(&*file, account.id)).ok().flatten();
             let entries = footer.as_ref().and_then(|(trailer, bytes)| trailer.tables(bytes));

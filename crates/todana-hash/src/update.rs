@@ -55,7 +55,8 @@ impl Hash {
         let (seat, hit) = tables.seek(&writer.index, hash, key, &pins)?;
         let view = self.current(hit.as_ref(), now, &pins)?;
         let mut edit = mutation.evaluate(view.as_ref());
-        let change = edit::change(&self.home, &mut edit, key, hash, view.as_ref(), hit.as_ref())?;
+        let change =
+            edit::change(&self.shared.home, &mut edit, key, hash, view.as_ref(), hit.as_ref())?;
         let Some(change) = change else {
             let sequence = self.shared.applied.load(Ordering::Relaxed);
             let version = view.map_or(0, |view| view.meta.version);
@@ -136,7 +137,7 @@ impl Hash {
         {
             if latest.get(key) == Some(&at) {
                 let (view, hit) = (view.as_ref(), hit.as_ref());
-                let change = edit::change(&self.home, edit, key, *hash, view, hit)?;
+                let change = edit::change(&self.shared.home, edit, key, *hash, view, hit)?;
                 changes.extend(change.map(|change| (change, hit.copied())));
             }
         }

@@ -56,6 +56,22 @@ pub(crate) struct Home {
     pub(crate) directory: PathBuf,
 }
 
+impl Home {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Removes a file; for good when [`sync_names`](Home::sync_names) has returned.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(&self.path(name))
+    }
+
+    /// Makes it safe which names there are.
+    pub(crate) fn sync_names(&self) -> io::Result<()> {
+        self.disk.sync_dir(&self.directory)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -258,7 +274,7 @@ impl Writer {
 
     /// Removes the file of a segment that was not begun.
     pub(crate) fn discard(&self, blank: &Blank) -> io::Result<()> {
-        self.home.disk.remove(&self.home.directory.join(&blank.name))
+        self.home.remove(&blank.name)
     }
 
     /// Makes a blank the log, and the log before it (or `previous`, at open) its predecessor.

@@ -14,8 +14,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::put_mode::{PutModeArgs, finish_put, refusal};
 use clap::Args;
 use todana_client::{Client, Credentials, Expiry, Options, Stored, VALUE_SENT_LEN_MAX, Value};
+use todana_store::operation::PutMode;
 
 /// How to reach the server.
 #[derive(Debug, Args)]
@@ -186,18 +188,8 @@ pub(crate) struct SetArgs {
     /// Number to be stored with the value.
     #[arg(long, value_name = "N", default_value_t = 0)]
     flags: u32,
-    /// Only if there is no such item.
-    #[arg(long, group = "condition")]
-    add: bool,
-    /// Only if there is such an item.
-    #[arg(long, group = "condition")]
-    replace: bool,
-    /// Put the value behind that of the item, whose flags and expiry stay.
-    #[arg(long, group = "condition", conflicts_with_all = ["ttl", "flags"])]
-    append: bool,
-    /// Put the value before that of the item, whose flags and expiry stay.
-    #[arg(long, group = "condition", conflicts_with_all = ["ttl", "flags"])]
-    prepend: bool,
+    #[command(flatten)]
+    condition: PutModeArgs,
     /// Only if the item has not changed since `get --cas` printed this token.
     #[arg(long, value_name = "TOKEN", group = "condition")]
     cas: Option<u64>,
@@ -209,14 +201,7 @@ impl SetArgs {
     /// Runs the command.
     pub(crate) fn run(self) -> ExitCode {
         let what = format!("set {}", self.key.to_string_lossy());
-        let done = self.store().map(|refused| match refused {
-            None => 0,
-            Some(reason) => {
-                complain(&what, reason);
-                MISS
-            }
-        });
-        finish(&what, done)
+        finish_put(&what, self.store())
     }
 
     /// Stores the value, or says which condition does not hold.
@@ -232,27 +217,22 @@ impl SetArgs {
             Some(ttl) => Expiry::In(Duration::from_secs(ttl.into())),
             None => Expiry::Never,
         };
-        let unless = |stored: bool, reason| if stored { None } else { Some(reason) };
-        Ok(if self.add {
-            let stored = client.add(key, value, self.flags, expiry)?;
-            unless(stored, "not stored: the key exists")
-        } else if self.replace {
-            let stored = client.replace(key, value, self.flags, expiry)?;
-            unless(stored, "not stored: no such key")
-        } else if self.append {
-            unless(client.append(key, value)?, "not stored: no such key")
-        } else if self.prepend {
-            unless(client.prepend(key, value)?, "not stored: no such key")
-        } else if let Some(token) = self.cas {
-            match client.cas(key, value, self.flags, expiry, token)? {
+        if let Some(token) = self.cas {
+            return Ok(match client.cas(key, value, self.flags, expiry, token)? {
                 Stored::Yes => None,
                 Stored::Missing => Some("not stored: no such key"),
                 Stored::Changed | Stored::No => Some("not stored: the item has changed"),
-            }
-        } else {
-            client.set(key, value, self.flags, expiry)?;
-            None
-        })
+            });
+        }
+        let mode = self.condition.mode();
+        let stored = match mode {
+            PutMode::Add => client.add(key, value, self.flags, expiry)?,
+            PutMode::Replace => client.replace(key, value, self.flags, expiry)?,
+            PutMode::Append => client.append(key, value)?,
+            PutMode::Prepend => client.prepend(key, value)?,
+            PutMode::Set => client.set(key, value, self.flags, expiry).map(|_| true)?,
+        };
+        Ok((!stored).then(|| refusal(mode)))
     }
 }
 

@@ -15,6 +15,7 @@ mod config;
 mod db;
 mod options;
 mod outcome;
+mod put_mode;
 mod serve;
 mod units;
 

@@ -35,14 +35,14 @@ impl Opening {
             let bytes = orphan.end();
             self.report.cut.push(format!("{name}: all of its {bytes} bytes, kept as {name}.cut"));
             if self.writes() {
-                let path = self.home.directory.join(&name);
-                let aside = self.home.directory.join(format!("{name}.cut"));
+                let path = self.home.path(&name);
+                let aside = self.home.path(&format!("{name}.cut"));
                 self.home.disk.rename(&path, &aside).map_err(failed(&name))?;
             }
         }
         match self.writes() {
             true => {
-                let synced = self.home.disk.sync_dir(&self.home.directory);
+                let synced = self.home.sync_names();
                 synced.map_err(failed("the directory"))
             }
             false => Ok(()),

@@ -72,7 +72,7 @@ fn is_begun(file: &dyn DiskFile) -> std::io::Result<bool> {
 impl Opening {
     pub(super) fn load(&mut self, kind: SegmentKind, id: u64) -> Result<Option<Loaded>, Error> {
         let name = file_name(id, kind);
-        let path = self.home.directory.join(&name);
+        let path = self.home.path(&name);
         let how = if self.writes() { Open::Write } else { Open::Read };
         let file: Arc<dyn DiskFile> =
             self.home.disk.open(&path, how).map_err(failed(&name))?.into();

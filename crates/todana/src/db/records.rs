@@ -4,6 +4,7 @@ use super::key::{KeyForm, shown};
 use super::meter::Meter;
 use super::{StoreArg, tsv};
 use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say, standard_input};
+use crate::put_mode::{PutModeArgs, finish_put, refusal};
 use clap::Args;
 use clap::builder::RangedI64ValueParser;
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use todana_engine::{Mutation, Progress, View};
 use todana_io::{Clock as _, SystemClock};
 use todana_record::{Expiry, Timestamp};
-use todana_store::operation::{CountOutcome, Counting, PutMode, PutOutcome, Putting};
+use todana_store::operation::{CountOutcome, Counting, PutOutcome, Putting};
 use todana_store::{Error, Store, bytes_of};
 
 /// Print the value of a key.
@@ -103,46 +104,19 @@ pub(crate) struct PutArgs {
     /// Number to be stored with the value.
     #[arg(long, value_name = "N", default_value_t = 0)]
     flags: u32,
-    /// Only if there is no such record.
-    #[arg(long, group = "condition")]
-    add: bool,
-    /// Only if there is such a record.
-    #[arg(long, group = "condition")]
-    replace: bool,
-    /// Put the value behind that of the record, whose flags and expiry stay.
-    #[arg(long, group = "condition", conflicts_with_all = ["ttl", "flags"])]
-    append: bool,
-    /// Put the value before that of the record, whose flags and expiry stay.
-    #[arg(long, group = "condition", conflicts_with_all = ["ttl", "flags"])]
-    prepend: bool,
+    #[command(flatten)]
+    condition: PutModeArgs,
 }
 
 impl PutArgs {
     pub(super) fn run(self) -> ExitCode {
         let what = format!("db put {}", shown(&self.key));
-        let done = self.put().map(|refused| match refused {
-            None => 0,
-            Some(reason) => {
-                complain(&what, reason);
-                MISS
-            }
-        });
-        finish(&what, done)
-    }
-
-    fn mode(&self) -> PutMode {
-        match (self.add, self.replace, self.append, self.prepend) {
-            (true, ..) => PutMode::Add,
-            (_, true, ..) => PutMode::Replace,
-            (_, _, true, _) => PutMode::Append,
-            (.., true) => PutMode::Prepend,
-            _ => PutMode::Set,
-        }
+        finish_put(&what, self.put())
     }
 
     /// Stores the value, or says which condition does not hold.
     fn put(self) -> Result<Option<&'static str>, Failure> {
-        let mode = self.mode();
+        let mode = self.condition.mode();
         let key = self.form.bytes(&self.key)?;
         // Before standard input is read, so that a store that is not there shows at once.
         let store = self.store.place()?.change()?;
@@ -155,10 +129,9 @@ impl PutArgs {
         update(&store, &key, &mut putting)?;
         let outcome = putting.outcome;
         store.close()?;
-        Ok(match (outcome, mode) {
-            (PutOutcome::Stored { .. }, _) => None,
-            (_, PutMode::Add) => Some("not stored: the key exists"),
-            _ => Some("not stored: no such key"),
+        Ok(match outcome {
+            PutOutcome::Stored { .. } => None,
+            _ => Some(refusal(mode)),
         })
     }
 }
