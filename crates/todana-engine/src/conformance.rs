@@ -123,6 +123,19 @@ impl Mutation for Told {
     }
 }
 
+/// A mutation that puts what it was told, and does not want to know what there is.
+pub(crate) struct Blind(pub(crate) Wish);
+
+impl Mutation for Blind {
+    fn is_blind(&self) -> bool {
+        matches!(self.0, Wish::Put { .. })
+    }
+
+    fn evaluate<'s>(&'s mut self, _: Option<&'s View<'s>>) -> Edit<'s> {
+        self.0.edit()
+    }
+}
+
 pub(crate) fn done<T>(progress: Progress<T>) -> T {
     match progress {
         Progress::Done(result) => result,
@@ -141,6 +154,11 @@ pub(crate) fn update(
     let applied = done(engine.update(key, now, &mut told).expect("an update that is in limits"));
     assert_eq!(told.evaluations, 1, "a mutation is evaluated exactly once");
     (told.saw, applied)
+}
+
+/// Does a wish without a look at what there is.
+pub(crate) fn update_blind(engine: &dyn Engine, key: &[u8], now: Timestamp, wish: Wish) -> Applied {
+    done(engine.update(key, now, &mut Blind(wish)).expect("an update that is in limits"))
 }
 
 /// All records by a scan in steps of `count`.

@@ -17,6 +17,13 @@ pub trait Mutation {
         false
     }
 
+    /// Whether it makes the same [`Edit::Put`] of any present record and of none, and does not want to know
+    /// which: an engine may then give [`evaluate`](Mutation::evaluate) `None`, and look for what is
+    /// replaced when it likes.
+    fn is_blind(&self) -> bool {
+        false
+    }
+
     /// The edit for the present record; `None` when there is none (never stored, removed, expired
     /// or flushed). Must not call the engine.
     fn evaluate<'s>(&'s mut self, current: Option<&'s View<'s>>) -> Edit<'s>;

@@ -33,6 +33,10 @@ enum Wish {
 }
 
 impl Mutation for Wish {
+    fn is_blind(&self) -> bool {
+        matches!(self, Wish::Put(_))
+    }
+
     fn evaluate<'s>(&'s mut self, _: Option<&'s View<'s>>) -> Edit<'s> {
         match self {
             Wish::Put(staged) => {

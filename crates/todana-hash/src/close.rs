@@ -30,7 +30,7 @@ impl Hash {
         let empty = self.end_log();
         self.write_out(true)?;
         if let Some(log) = empty {
-            let mut writer = self.writer.lock();
+            let mut writer = self.writer();
             let slot = usize::from(log.segment.slot);
             writer.publish(&self.shared.tables, |segments| segments[slot] = None);
             let removed = writer.home.remove(&log.segment.name());
@@ -44,7 +44,7 @@ impl Hash {
 
     /// Ends writing; gives the log when nothing is in it that has to be kept.
     fn end_log(&self) -> Option<Head> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         let mut log = writer.log.take()?;
         log.close_frame(self.clock.now());
         log.end_with(writer.cut, writer.flush_due);
@@ -61,7 +61,7 @@ impl Hash {
     }
 
     fn finish_files(&self) -> io::Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         let spares = [writer.spare.take(), writer.pack_spare.take()];
         for blank in spares.iter().flatten() {
             writer.discard(blank)?;

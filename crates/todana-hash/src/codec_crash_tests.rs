@@ -61,6 +61,10 @@ impl Wish {
 }
 
 impl Mutation for Wish {
+    fn is_blind(&self) -> bool {
+        self.0.is_some()
+    }
+
     fn evaluate<'s>(&'s mut self, _: Option<&'s View<'s>>) -> Edit<'s> {
         self.edit()
     }

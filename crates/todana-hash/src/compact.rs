@@ -62,12 +62,12 @@ pub(crate) struct Compactor {
 impl Hash {
     pub(crate) fn compact_job(&self, now: Timestamp) -> JobProgress {
         let idle = JobProgress::IdleUntil(now.plus_ms(IDLE_MS));
-        if self.check_poison().is_err() || self.writer.lock().log.is_none() {
+        if self.check_poison().is_err() || self.writer().log.is_none() {
             return idle;
         }
         let mut compactor = self.compactor.lock();
         let need = {
-            let writer = self.writer.lock();
+            let writer = self.writer();
             compactor.stays_from = self.stays_from(&writer);
             compactor.settles = writer.settles(&compactor);
             writer.need(self.options.space_percent, &mut compactor, now)
@@ -100,7 +100,7 @@ impl Hash {
     fn compact_all(&self) -> Result<(), Error> {
         let now = self.clock.now();
         {
-            let mut writer = self.writer.lock();
+            let mut writer = self.writer();
             if writer.log.as_ref().is_some_and(|log| !log.is_empty()) {
                 writer.roll(&self.shared.tables, 0, now)?;
             }
@@ -109,7 +109,7 @@ impl Hash {
         let mut compactor = self.compactor.lock();
         // What is made meanwhile is not looked at again.
         let below = {
-            let writer = self.writer.lock();
+            let writer = self.writer();
             if writer.log.is_none() {
                 return Err(READ_ONLY);
             }
@@ -156,7 +156,7 @@ impl Hash {
         now: Timestamp,
     ) -> Result<bool, Error> {
         if compactor.victim.is_none() && needed {
-            let writer = self.writer.lock();
+            let writer = self.writer();
             compactor.stays_from = self.stays_from(&writer);
             let victim = writer.victim(compactor, below);
             compactor.victim = victim.map(|slot| (slot, 0));
@@ -182,7 +182,7 @@ impl Hash {
         } else {
             compactor.victim = None;
             compactor.drained.push(slot);
-            if compactor.removals.are_many() || self.writer.lock().is_worth_finishing(compactor) {
+            if compactor.removals.are_many() || self.writer().is_worth_finishing(compactor) {
                 self.finish_pack(compactor)?;
             }
         }
@@ -224,7 +224,7 @@ impl Hash {
                 if group.is_empty() {
                     break;
                 }
-                let mut writer = self.writer.lock();
+                let mut writer = self.writer();
                 for (from, entry) in &group {
                     self.move_entry(&mut writer, compactor, *from, entry, now)?;
                 }
@@ -284,8 +284,7 @@ impl Hash {
         now: Timestamp,
     ) -> Result<(Place, usize), Error> {
         let value = if fields.operation.is_put() { entry.value } else { &[] };
-        let mut head = Vec::with_capacity(record::HEAD_LEN_MAX);
-        fields.encode(entry.key.len(), value.len(), &mut head);
+        let head = fields.encode(entry.key.len(), value.len());
         let len = head.len() + entry.key.len() + value.len();
         if !compactor.pack.as_mut().is_some_and(|pack| pack.reserve(len, 1, now)) {
             let begun = self.begin_pack(writer, len);
@@ -376,8 +375,7 @@ impl Hash {
         let tables = self.shared.tables.load_full();
         let segments: Vec<_> = slots.iter().filter_map(|slot| tables.segment(*slot)).collect();
         for segment in segments.iter().filter(|segment| segment.kind == SegmentKind::Log) {
-            let last =
-                self.writer.lock().accounts.get(usize::from(segment.slot)).map(|log| log.highest);
+            let last = self.writer().accounts.get(usize::from(segment.slot)).map(|log| log.highest);
             self.shared.floor.fetch_max(last.unwrap_or(0), Ordering::AcqRel);
         }
         for segment in &segments {
@@ -385,7 +383,7 @@ impl Hash {
         }
         // Until their names are gone for good, removals of what they hold are kept.
         home.sync_names()?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         writer.publish(&self.shared.tables, |table| {
             for segment in &segments {
                 if let Some(place) = table.get_mut(usize::from(segment.slot)) {

@@ -34,7 +34,7 @@ impl Hash {
     /// and is told before the next change that it has.
     #[cold]
     fn clear_due(&self, now: Timestamp) {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         if !writer.flush_due.is_past(now) || self.owes_cut.load(Ordering::Acquire) {
             return;
         }
@@ -48,7 +48,7 @@ impl Hash {
 
     #[cold]
     fn cut_due(&self, now: Timestamp) -> Result<(), Error> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         match writer.flush_due.is_past(now) {
             true => self.stop_on_poison(self.cut(&mut writer, now)).map(|_| ()),
             false => Ok(()),
@@ -79,7 +79,7 @@ impl Hash {
     pub(crate) fn flush_not_due(&self, now: Timestamp) -> Result<(), Error> {
         self.check_poison()?;
         self.log_if_due(now)?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         self.stop_on_poison(self.order(&mut writer, Expiry::NEVER, now)).map(drop)
     }
 
@@ -92,7 +92,7 @@ impl Hash {
         let mut next = Some(0);
         let mut keys: Vec<Vec<u8>> = Vec::new();
         while let Some(from) = next {
-            next = self.shared.walk(from, 1_000, &mut |view| {
+            next = self.walk(from, 1_000, &mut |view| {
                 if self.shared.partition_of(view.key) == partition {
                     keys.push(view.key.to_vec());
                 }
@@ -121,7 +121,7 @@ impl Hash {
 
     pub(crate) fn flush_all(&self, due: Option<Timestamp>, now: Timestamp) -> Result<u64, Error> {
         self.log_if_due(now)?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         match due.filter(|due| *due > now) {
             Some(due) => self.order(&mut writer, Expiry::at(due), now),
             None => self.cut(&mut writer, now),
@@ -131,7 +131,7 @@ impl Hash {
     /// Says in the log what was flushed, when nothing else is in it: its header alone, damaged, could not
     /// be told from one that was never written whole.
     pub(crate) fn repeat_cut(&self) -> Result<(), Error> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         if writer.cut == 0 || writer.log.as_ref().is_none_or(|log| !log.is_empty()) {
             return Ok(());
         }

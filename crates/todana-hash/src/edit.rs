@@ -32,6 +32,61 @@ fn given(version: NewVersion) -> Option<u64> {
     }
 }
 
+fn stored<'e>(
+    meta: &Meta,
+    version: Option<u64>,
+    key: &'e [u8],
+    value: [&'e [u8]; 2],
+    hash: u64,
+) -> Change<'e> {
+    Change { fields: Fields::put(meta), version, key, value, blob: None, hash }
+}
+
+fn with_blob<'e>(
+    meta: &Meta,
+    version: Option<u64>,
+    key: &'e [u8],
+    blob: Reference,
+    hash: u64,
+) -> Change<'e> {
+    let fields = Fields { operation: Operation::PutBlob, ..Fields::put(meta) };
+    Change { fields, version, key, value: [&[], &[]], blob: Some(blob), hash }
+}
+
+/// The change that a put makes.
+///
+/// # Errors
+/// [`Error::ValueTooLarge`]; of a long value, what its blob meets.
+#[inline]
+pub(crate) fn put<'e>(
+    home: &Home,
+    put: &'e mut Put<'_>,
+    key: &'e [u8],
+    hash: u64,
+) -> Result<Change<'e>, Error> {
+    let (meta, version) = (meta_of(put), given(put.version));
+    let value: [&[u8]; 2] = match &mut put.value {
+        Payload::Bytes(bytes) => [*bytes, &[]],
+        Payload::Joined(first, second) => [*first, *second],
+        Payload::Staged(staged) => {
+            check(staged.len())?;
+            staged.finish()?;
+            if let Some(spilled) = staged.spilled() {
+                let blob: &BlobWriter = spilled.as_any().downcast_ref().ok_or(ANOTHERS)?;
+                return Ok(with_blob(&meta, version, key, blob.take(), hash));
+            }
+            [staged.as_bytes(), &[]]
+        }
+    };
+    let len = value[0].len() as u64 + value[1].len() as u64;
+    if len > INLINE_LEN_MAX {
+        check(len)?;
+        let blob = write_blob(home, Value::Bytes(value[0]), value[1])?;
+        return Ok(with_blob(&meta, version, key, blob, hash));
+    }
+    Ok(stored(&meta, version, key, value, hash))
+}
+
 /// The change that an edit of a record makes; `None` when nothing changes. `hit` is the record where it
 /// lies.
 ///
@@ -45,36 +100,8 @@ pub(crate) fn change<'e>(
     current: Option<&View<'e>>,
     hit: Option<&Hit<'e>>,
 ) -> Result<Option<Change<'e>>, Error> {
-    let stored = |meta: &Meta, version, value| {
-        Some(Change { fields: Fields::put(meta), version, key, value, blob: None, hash })
-    };
-    let with_blob = |meta: &Meta, version, blob: Reference| {
-        let fields = Fields { operation: Operation::PutBlob, ..Fields::put(meta) };
-        Some(Change { fields, version, key, value: [&[], &[]], blob: Some(blob), hash })
-    };
     match (edit, current) {
-        (Edit::Put(put), _) => {
-            check(put.value.len())?;
-            let (meta, version) = (meta_of(put), given(put.version));
-            let value = match &mut put.value {
-                Payload::Bytes(bytes) => [*bytes, &[]],
-                Payload::Joined(first, second) => [*first, *second],
-                Payload::Staged(staged) => {
-                    staged.finish()?;
-                    let spilled = staged.spilled().map(|spill| spill.as_any().downcast_ref());
-                    if let Some(blob) = spilled {
-                        let blob: &BlobWriter = blob.ok_or(ANOTHERS)?;
-                        return Ok(with_blob(&meta, version, blob.take()));
-                    }
-                    [staged.as_bytes(), &[]]
-                }
-            };
-            if value[0].len() as u64 + value[1].len() as u64 > INLINE_LEN_MAX {
-                let blob = write_blob(home, Value::Bytes(value[0]), value[1])?;
-                return Ok(with_blob(&meta, version, blob));
-            }
-            Ok(stored(&meta, version, value))
-        }
+        (Edit::Put(put), _) => self::put(home, put, key, hash).map(Some),
         (Edit::Append { bytes: added, expiry, version }, Some(view)) => {
             let len = view.value.len() + added.len() as u64;
             check(len)?;
@@ -82,11 +109,11 @@ pub(crate) fn change<'e>(
             let meta = Meta { expiry, stale: false, won: false, ..view.meta };
             match view.value {
                 Value::Bytes(bytes) if len <= INLINE_LEN_MAX => {
-                    Ok(stored(&meta, given(*version), [bytes, added]))
+                    Ok(Some(stored(&meta, given(*version), key, [bytes, added], hash)))
                 }
                 old => {
                     let blob = write_blob(home, old, added)?;
-                    Ok(with_blob(&meta, given(*version), blob))
+                    Ok(Some(with_blob(&meta, given(*version), key, blob, hash)))
                 }
             }
         }
@@ -100,10 +127,10 @@ pub(crate) fn change<'e>(
             let version = touch.version.map_or(Some(view.meta.version), given);
             match hit.and_then(|hit| hit.record.blob()) {
                 // The same blob.
-                Some(blob) => Ok(with_blob(&meta, version, blob)),
+                Some(blob) => Ok(Some(with_blob(&meta, version, key, blob, hash))),
                 None => {
                     let bytes = view.value.as_bytes().unwrap_or_default();
-                    Ok(stored(&meta, version, [bytes, &[]]))
+                    Ok(Some(stored(&meta, version, key, [bytes, &[]], hash)))
                 }
             }
         }

@@ -52,7 +52,7 @@ impl Hash {
         let are_many = flusher.incomplete.len() >= INCOMPLETE_MAX;
         let sync = sync || (are_many && self.options.flush != FlushPolicy::Never);
         let (outputs, applied) = {
-            let mut writer = self.writer.lock();
+            let mut writer = self.writer();
             let last = writer.log.as_mut().and_then(|log| {
                 log.close_frame(now);
                 log.take_output()
@@ -116,7 +116,7 @@ impl Hash {
                 flusher.loose.push(head.file.clone());
             }
             // One is enough: the next blank takes it.
-            self.writer.lock().used = vec![head.into_memory()];
+            self.writer().used = vec![head.into_memory()];
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Hash {
         let (file, token) = (head.file.clone(), tail.token.clone());
         let segment =
             Segment::of_file(tail.slot, &head.header, file, frames, token, &self.reading)?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         let (lowest, highest) = head.range();
         writer.account(tail.slot, |account| {
             account.len = len as u64;
@@ -150,7 +150,7 @@ impl Hash {
     fn remove_blobs(&self) -> io::Result<()> {
         let durable = self.durable.load(Ordering::Acquire);
         let dead: Vec<u64> = {
-            let mut writer = self.writer.lock();
+            let mut writer = self.writer();
             let is_safe = |&mut (sequence, _): &mut (u64, u64)| sequence <= durable;
             writer.dead_blobs.extract_if(.., is_safe).map(|(_, id)| id).collect()
         };
@@ -166,7 +166,7 @@ impl Hash {
     /// Takes space ahead, so that a full disk refuses writes before they are attempted, and can be
     /// compacted.
     fn make_spare(&self) -> Result<(), Error> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         let Some(log) = &writer.log else { return Ok(()) };
         if writer.spare.is_none() && (log.is_half_full() || writer.short) {
             let made = self.spare(&mut writer, SegmentKind::Log)?;
@@ -201,7 +201,7 @@ impl Hash {
         };
         let due = match self.options.flush {
             // Files of long values that are dead go only when that is safe.
-            FlushPolicy::Never => behind && !self.writer.lock().dead_blobs.is_empty(),
+            FlushPolicy::Never => behind && !self.writer().dead_blobs.is_empty(),
             FlushPolicy::Group => behind,
             FlushPolicy::Interval(interval) => {
                 let since = now.ms().saturating_sub(self.flusher.lock().last_sync.ms());

@@ -46,9 +46,7 @@ pub fn record(bytes: &[u8]) {
     } = record;
     let fields =
         Fields { operation, flags, expiry, kind, stale, won, position, version_back, number };
-    let mut again = Vec::new();
-    fields.encode(record.key.len(), record.value.len(), &mut again);
-    assert!(again.len() <= record::HEAD_LEN_MAX);
+    let mut again = fields.encode(record.key.len(), record.value.len()).to_vec();
     again.extend_from_slice(record.key);
     again.extend_from_slice(record.value);
     // Fields that are there and empty need not be.

@@ -34,7 +34,8 @@ pub struct Hash {
     pub(crate) clock: StoreClock,
     pub(crate) hash: IndexHash,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) writer: Mutex<Writer>,
+    /// Locked by [`writer`](Hash::writer), but for blind puts.
+    pub(crate) writing: Mutex<Writer>,
     pub(crate) flusher: Mutex<Flusher>,
     pub(crate) commit: Commit,
     pub(crate) compactor: Mutex<crate::compact::Compactor>,
@@ -214,7 +215,7 @@ impl Engine for Hash {
             Err(_) if from.0.is_empty() => 0,
             Err(_) => return Ok(None),
         };
-        let next = self.shared.walk(from, count, &mut |view| {
+        let next = self.walk(from, count, &mut |view| {
             if !view.meta.expiry.is_past(now) {
                 visit(view);
             }
@@ -277,7 +278,10 @@ impl Engine for Hash {
 
     fn snapshot(&self, partition: PartitionId) -> Result<Box<dyn Snapshot>, StreamError> {
         self.flush_if_due(self.clock.now());
-        Ok(Box::new(IndexWalk::new(self.shared.clone(), partition)))
+        let walk = IndexWalk::new(self.shared.clone(), partition);
+        // After its sequence was taken: the index has all up to that.
+        self.settle_puts();
+        Ok(Box::new(walk))
     }
 
     fn flush(&self, due: Option<Timestamp>, now: Timestamp) -> Result<Position, Error> {
@@ -298,7 +302,7 @@ impl Engine for Hash {
     }
 
     fn statistics(&self, _: Timestamp) -> Statistics {
-        let writer = self.writer.lock();
+        let writer = self.writer();
         let index_bytes = writer.index.index().bytes();
         let mut statistics = Statistics::default();
         statistics.records = writer.index.len();

@@ -218,12 +218,18 @@ impl Head {
         sequence: Option<u64>,
     ) -> u32 {
         let at = self.tail.len();
+        let len = parts.iter().map(|part| part.len()).sum();
+        let mut rest = self.tail.spare(len);
         for part in parts {
-            self.tail.append(part);
+            // They are as long together.
+            let Some((place, after)) = rest.split_at_mut_checked(part.len()) else { break };
+            place.copy_from_slice(part);
+            rest = after;
         }
-        self.tables.add_entry(self.tail.len() - at, kind, hash, self.width);
+        self.tail.skip(len);
+        self.tables.add_entry(len, kind, hash, self.width);
         if kind == EntryKind::Remove {
-            self.removals_len += (self.tail.len() - at) as u64;
+            self.removals_len += len as u64;
         }
         let sequence = sequence.unwrap_or(self.header.id + at as u64);
         self.lowest = self.lowest.min(sequence);

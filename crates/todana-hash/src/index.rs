@@ -26,11 +26,14 @@
 //! leaves zeros behind, which say that there is a new one.
 
 mod arena;
+mod deferred;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use arena::Arena;
+use deferred::Deferred;
+pub(crate) use deferred::Waiting;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use todana_io::prefetch;
@@ -76,7 +79,7 @@ pub(crate) fn spread(hash: u64) -> u64 {
 }
 
 /// Where a record lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Place {
     /// Number of its segment in the table of segments, from 1.
     pub(crate) slot: u16,
@@ -224,6 +227,7 @@ pub(crate) struct Index {
     bits: u32,
     directory: Directory,
     arena: Arena,
+    deferred: Deferred,
 }
 
 impl Index {
@@ -282,17 +286,14 @@ impl Index {
             if at == lines.len() {
                 at = 0;
             }
-            let Seen { mut same, empty } = Seen::of(line, q);
-            while same != 0 {
-                let slot = same.trailing_zeros() as usize;
-                let Some(entry) = line.get(slot) else { break };
-                // It may have been replaced since: the check tells.
-                match check(Entry(entry.load(Ordering::Acquire)).place()) {
-                    Check::Is(found) => return Search::Found(at * LINE_LEN + slot, found),
-                    Check::IsNot => same &= same - 1,
-                    Check::Reload => return Search::Reload,
+            match look_through(line, q, &mut check) {
+                Some((slot, Check::Is(found))) => {
+                    return Search::Found(at * LINE_LEN + slot, found);
                 }
+                Some((_, Check::Reload)) => return Search::Reload,
+                Some((_, Check::IsNot)) | None => {}
             }
+            let empty = empty(line);
             if empty != 0 {
                 return Search::Absent(Some(at * LINE_LEN + empty.trailing_zeros() as usize));
             }
@@ -317,7 +318,7 @@ impl Index {
         let word = Word(self.directory.word_of(hash).load(Ordering::Acquire));
         let (lines, q) = (self.lines(word), self.q(hash));
         let line = lines.get(self.home(q, word.depth(), lines.len()))?;
-        let slot = line.get(Seen::of(line, q).same.trailing_zeros() as usize)?;
+        let slot = line.get(same(line, q).trailing_zeros() as usize)?;
         Some(Entry(slot.load(Ordering::Relaxed)).place())
     }
 
@@ -325,6 +326,11 @@ impl Index {
     #[inline]
     pub(crate) fn probe<T>(&self, hash: u64, mut check: impl FnMut(Place) -> Check<T>) -> Probe<T> {
         loop {
+            match self.deferred.search(self.q(hash), &mut check) {
+                Some(Check::Is(found)) => return Probe::Found(found),
+                Some(Check::Reload) => return Probe::Reload,
+                Some(Check::IsNot) | None => {}
+            }
             let place = self.directory.word_of(hash);
             let word = Word(place.load(Ordering::Acquire));
             if word == Word::RELOAD || word.is_changing() {
@@ -404,6 +410,28 @@ impl Index {
 const LINE_LEN: usize = 8;
 type Line = [AtomicU64; LINE_LEN];
 
+/// What the check says of an entry of a line with the tag of a `q`, and its slot, unless it is none of
+/// them.
+#[inline]
+fn look_through<T>(
+    line: &Line,
+    q: u64,
+    mut check: impl FnMut(Place) -> Check<T>,
+) -> Option<(usize, Check<T>)> {
+    let mut same = same(line, q);
+    while same != 0 {
+        let slot = same.trailing_zeros() as usize;
+        // It may have been replaced or removed since: the check tells.
+        let entry = Entry(line.get(slot)?.load(Ordering::Acquire));
+        let checked = if entry.0 == 0 { Check::IsNot } else { check(entry.place()) };
+        match checked {
+            Check::IsNot => same &= same - 1,
+            checked => return Some((slot, checked)),
+        }
+    }
+    None
+}
+
 /// What a search met.
 enum Search<T> {
     /// At this slot of the table the check gave this.
@@ -413,24 +441,19 @@ enum Search<T> {
     Reload,
 }
 
-/// A line at a glance, a bit a slot.
-struct Seen {
-    /// Slots with the tag that is looked for.
-    same: u32,
-    /// Slots without an entry.
-    empty: u32,
+/// The slots of a line, a bit each, whose entries have the tag of a `q`; where that is 0, empty ones too.
+#[inline]
+fn same(line: &Line, q: u64) -> u32 {
+    let tag = q << (64 - TAG_BITS);
+    line.iter().rev().fold(0, |slots, slot| {
+        slots + slots + u32::from(slot.load(Ordering::Acquire) ^ tag <= PLACE_MASK)
+    })
 }
 
-impl Seen {
-    #[inline]
-    fn of(line: &Line, q: u64) -> Seen {
-        let tag = q << (64 - TAG_BITS);
-        let (mut same, mut empty) = (0, 0);
-        for (at, slot) in line.iter().enumerate() {
-            let entry = slot.load(Ordering::Acquire);
-            same |= u32::from((entry ^ tag) >> (OFFSET_BITS + SLOT_BITS) == 0) << at;
-            empty |= u32::from(entry == 0) << at;
-        }
-        Seen { same: same & !empty, empty }
-    }
+/// The slots of a line that have no entry, a bit each.
+#[inline]
+fn empty(line: &Line) -> u32 {
+    line.iter()
+        .rev()
+        .fold(0, |slots, slot| slots + slots + u32::from(slot.load(Ordering::Acquire) == 0))
 }

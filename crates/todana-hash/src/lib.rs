@@ -51,6 +51,7 @@ mod repair;
 #[cfg(test)]
 mod repair_tests;
 mod segment;
+mod settle;
 mod shared;
 mod snapshot;
 mod stream;

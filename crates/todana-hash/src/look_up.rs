@@ -107,7 +107,7 @@ impl Hash {
     /// Whether the index points to no segment even while nobody changes anything.
     #[cold]
     fn is_astray(&self, key: &[u8], hash: u64) -> bool {
-        let _writer = self.writer.lock();
+        let _writer = self.writer();
         let found =
             self.shared.tables.load().find(hash, key, &Pins::new()).map(|found| match found {
                 Probe::Reload => true,

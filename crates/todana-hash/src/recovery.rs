@@ -42,7 +42,6 @@ fn corrupt(name: &str, reason: &str) -> Error {
 }
 
 fn failed(what: &str) -> impl FnOnce(io::Error) -> Error {
-    let what = what.to_owned();
     move |error| match refused(&error) {
         Error::NoSpace => Error::NoSpace,
         _ => Error::Open(format!("{what}: {error}")),
@@ -337,7 +336,6 @@ impl Opening {
             cut,
             flush_due,
             short: false,
-            scratch: Vec::new(),
             since_wanted: 0,
             stored: 0,
             moved: 0,
@@ -372,7 +370,7 @@ impl Opening {
             hash,
             shared,
             due_ms: AtomicU64::new(flush_due.ms()),
-            writer: parking_lot::Mutex::new(writer),
+            writing: parking_lot::Mutex::new(writer),
             flusher: parking_lot::Mutex::default(),
             commit: crate::commit::Commit::default(),
             compactor: parking_lot::Mutex::default(),

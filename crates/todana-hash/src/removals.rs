@@ -135,7 +135,7 @@ impl Hash {
         }
         let home = &self.shared.home;
         let (accounts, bits) = {
-            let writer = self.writer.lock();
+            let writer = self.writer();
             (writer.accounts.clone(), writer.index.index().bits())
         };
         let mut claims = Claims::new(removals, bits);
@@ -191,7 +191,7 @@ impl Hash {
             .collect();
         let mut bytes: HashMap<u16, u64> = HashMap::new();
         for group in needed.chunks(GROUP_LEN) {
-            let mut writer = self.writer.lock();
+            let mut writer = self.writer();
             for removal in group {
                 let pins = Pins::new();
                 let Some(hit) = tables.entry(removal.place, &pins)? else { continue };

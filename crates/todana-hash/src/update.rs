@@ -1,11 +1,14 @@
 //! Changing records: evaluating, appending and pointing the index there, under the writer's lock.
 
+use crate::blob::Reference;
 use crate::edit;
 use crate::hash::{Hash, JOB_FLUSH};
+use crate::head::Head;
 use crate::layout::record::{Fields, Operation};
 use crate::pins::Pins;
 use crate::view::Hit;
-use crate::writer::{Change, Writer};
+use crate::writer::{Appended, Change, Writer};
+use parking_lot::MutexGuard;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use todana_engine::{Applied, Edit, Error, Mutation, UnitMutation, View};
@@ -28,13 +31,25 @@ impl Hash {
         }
     }
 
+    /// Makes room for one change.
+    #[inline]
+    fn make_room(
+        &self,
+        writer: &mut Writer,
+        change: &Change<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if writer.short {
+            self.refuse_when_short(writer, change)?;
+        }
+        writer.reserve(&self.shared.tables, change.len_max(), 1, now)
+    }
+
+    #[cold]
     fn refuse_when_short(&self, writer: &Writer, change: &Change<'_>) -> Result<(), Error> {
-        let puts = change.fields.operation.is_put();
-        let room = |log: &crate::head::Head| log.room();
-        match puts
-            && writer.short
-            && writer.log.as_ref().map_or(0, room) < change.len_max() + (64 << 10)
-        {
+        let is_put = change.fields.operation.is_put();
+        let room = writer.log.as_ref().map_or(0, Head::room);
+        match is_put && writer.short && room < change.len_max() + (64 << 10) {
             true => Err(Error::NoSpace),
             false => Ok(()),
         }
@@ -49,45 +64,97 @@ impl Hash {
         let hash = self.hash_of(key);
         // On its way while the lock is taken.
         self.shared.index.prefetch(hash);
-        let mut writer = self.writer.lock();
-        let tables = writer.tables.take().unwrap_or_else(|| self.shared.tables.load_full());
+        if mutation.is_blind() {
+            return self.put_blind(key, hash, now, mutation);
+        }
+        let mut writer = self.writer();
+        let tables = writer.tables(&self.shared.tables);
         let pins = Pins::new();
-        let (seat, hit) = tables.seek(&writer.index, hash, key, &pins)?;
+        let (seat, hit) = tables.seek(&writer.index, hash, key, &pins);
+        let hit = hit?;
         let view = self.current(hit.as_ref(), now, &pins)?;
         let mut edit = mutation.evaluate(view.as_ref());
         let change =
             edit::change(&self.shared.home, &mut edit, key, hash, view.as_ref(), hit.as_ref())?;
         let Some(change) = change else {
-            let sequence = self.shared.applied.load(Ordering::Relaxed);
-            let version = view.map_or(0, |view| view.meta.version);
-            return Ok(Applied { position: self.position(sequence), version });
+            return Ok(self.unchanged(view.map_or(0, |view| view.meta.version)));
         };
         let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
-        let appended = self
-            .refuse_when_short(&writer, &change)
-            .and_then(|()| writer.reserve(&self.shared.tables, change.len_max(), 1, now))
-            .and_then(|()| writer.append(&change))
-            .inspect_err(|_| writer.blob_is_unused(change.blob, old_blob))?;
+        let appended = self.append(&mut writer, &change, old_blob, now)?;
+        let old = hit.as_ref().map(edit::old_of);
+        writer.point(seat, change.fields.operation, appended, old)?;
+        writer.blob_changes(old_blob, change.blob, appended.sequence);
+        let version = self.version_of(&change, appended);
+        writer.keep(tables);
+        self.done(writer, appended.sequence, version)
+    }
+
+    /// Stores a record whatever there was: what it replaces is looked for some puts later.
+    fn put_blind(
+        &self,
+        key: &[u8],
+        hash: u64,
+        now: Timestamp,
+        mutation: &mut dyn Mutation,
+    ) -> Result<Applied, Error> {
+        let mut writer = self.writing.lock();
+        let mut edit = mutation.evaluate(None);
+        let Edit::Put(put) = &mut edit else { return Ok(self.unchanged(0)) };
+        let change = edit::put(&self.shared.home, put, key, hash)?;
+        let appended = self.append(&mut writer, &change, None, now)?;
+        writer.defer(&self.shared.tables, hash, appended)?;
+        if change.blob.is_some() {
+            writer.settle_all(&self.shared.tables)?;
+        }
+        self.done(writer, appended.sequence, self.version_of(&change, appended))
+    }
+
+    /// Appends a change; readers of the log see it, readers of the index do not.
+    #[inline]
+    fn append(
+        &self,
+        writer: &mut Writer,
+        change: &Change<'_>,
+        old_blob: Option<Reference>,
+        now: Timestamp,
+    ) -> Result<Appended, Error> {
+        if let Err(error) = self.make_room(writer, change, now) {
+            writer.blob_is_unused(change.blob, old_blob);
+            return Err(error);
+        }
+        let appended = writer.append(change)?;
         writer.publish_log();
-        let (operation, old) = (change.fields.operation, hit.as_ref().map(edit::old_of));
-        writer.point(seat, operation, appended, old)?;
-        if old_blob.is_some() || change.blob.is_some() {
-            writer.blob_changes(old_blob, change.blob, appended.sequence);
+        Ok(appended)
+    }
+
+    /// What is said of an update that changed nothing.
+    fn unchanged(&self, version: u64) -> Applied {
+        let sequence = self.shared.applied.load(Ordering::Relaxed);
+        Applied { position: self.position(sequence), version }
+    }
+
+    /// The version of the record that a change has made.
+    #[inline]
+    fn version_of(&self, change: &Change<'_>, appended: Appended) -> u64 {
+        match self.shared.versions && change.fields.operation.is_put() {
+            true => change.version.unwrap_or(appended.sequence),
+            false => 0,
         }
-        self.finish(&mut writer, appended.sequence);
-        let version = match (operation, self.shared.versions) {
-            (Operation::Put | Operation::PutBlob, true) => {
-                change.version.unwrap_or(appended.sequence)
-            }
-            _ => 0,
-        };
-        if tables.state == writer.state {
-            writer.tables = Some(tables);
-        }
+    }
+
+    /// Ends an update of one record.
+    #[inline]
+    fn done(
+        &self,
+        mut writer: MutexGuard<'_, Writer>,
+        sequence: u64,
+        version: u64,
+    ) -> Result<Applied, Error> {
+        self.finish(&mut writer, sequence);
         let (wants, behind) = (writer.wants_writing(), writer.retired.len());
         drop(writer);
         self.after_append(wants, behind)?;
-        Ok(Applied { position: self.position(appended.sequence), version })
+        Ok(Applied { position: self.position(sequence), version })
     }
 
     /// Has what was appended written, when it is much; writes it here when nobody else does.
@@ -108,14 +175,14 @@ impl Hash {
         now: Timestamp,
         mutation: &mut dyn UnitMutation,
     ) -> Result<Applied, Error> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         let tables = self.shared.tables.load();
         let mut hits = Vec::with_capacity(keys.len());
         let mut pins = Vec::new();
         pins.resize_with(keys.len(), Pins::new);
         for (key, pins) in keys.iter().zip(&pins) {
             let hash = self.hash_of(key);
-            hits.push((hash, tables.seek(&writer.index, hash, key, pins)?.1));
+            hits.push((hash, tables.seek(&writer.index, hash, key, pins).1?));
         }
         let views: Vec<Option<View<'_>>> = hits
             .iter()
@@ -142,8 +209,7 @@ impl Hash {
             }
         }
         if changes.is_empty() {
-            let sequence = self.shared.applied.load(Ordering::Relaxed);
-            return Ok(Applied { position: self.position(sequence), version: 0 });
+            return Ok(self.unchanged(0));
         }
         for (change, _) in &changes {
             self.refuse_when_short(&writer, change)?;
@@ -181,9 +247,7 @@ impl Hash {
             let seat = writer.seat(change.hash, old.map(|(place, _)| place));
             writer.point(seat, change.fields.operation, appended, old)?;
             let old_blob = hit.as_ref().and_then(|hit| hit.record.blob());
-            if old_blob.is_some() || change.blob.is_some() {
-                writer.blob_changes(old_blob, change.blob, appended.sequence);
-            }
+            writer.blob_changes(old_blob, change.blob, appended.sequence);
         }
         self.finish(writer, sequence);
         Ok(sequence)

@@ -74,14 +74,15 @@ impl Tables {
         key: &[u8],
         pins: &'t Pins,
         failure: &mut Option<Error>,
-    ) -> Check<Option<Hit<'t>>> {
+    ) -> Check<Hit<'t>> {
         match self.entry(place, pins) {
-            Ok(Some(hit)) if hit.record.key == key => Check::Is(Some(hit)),
+            Ok(Some(hit)) if hit.record.key == key => Check::Is(hit),
             Ok(None) if self.segment(place.slot).is_none() => Check::Reload,
             Ok(_) => Check::IsNot,
             Err(error) => {
+                // Perhaps another is the key's: then this one is another key's, or has been replaced.
                 *failure = Some(error);
-                Check::Is(None)
+                Check::IsNot
             }
         }
     }
@@ -101,17 +102,13 @@ impl Tables {
         let check = |place| self.check(place, key, pins, &mut failure);
         let probe = self.index.probe(hash, check);
         match (failure, probe) {
-            (Some(error), _) => Err(error),
-            (None, Probe::Found(Some(hit))) => Ok(Probe::Found(hit)),
-            (None, Probe::Found(None) | Probe::Absent) => Ok(Probe::Absent),
-            (None, Probe::Reload) => Ok(Probe::Reload),
+            (Some(error), Probe::Absent) => Err(error),
+            (_, probe) => Ok(probe),
         }
     }
 
-    /// The record of a key as its writer finds it, and where its index entry stands or would stand.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`].
+    /// The record of a key as its writer finds it, or [`Error::Corrupt`]; and where its index entry stands
+    /// or would stand.
     #[inline]
     pub(crate) fn seek<'t>(
         &'t self,
@@ -119,12 +116,12 @@ impl Tables {
         hash: u64,
         key: &[u8],
         pins: &'t Pins,
-    ) -> Result<(Seat, Option<Hit<'t>>), Error> {
+    ) -> (Seat, Result<Option<Hit<'t>>, Error>) {
         let mut failure = None;
         let (seat, hit) = index.seek(hash, |place| self.check(place, key, pins, &mut failure));
-        match failure {
-            Some(error) => Err(error),
-            None => Ok((seat, hit.flatten())),
+        match (failure, hit) {
+            (Some(error), None) => (seat, Err(error)),
+            (_, hit) => (seat, Ok(hit)),
         }
     }
 }

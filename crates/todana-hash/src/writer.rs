@@ -105,7 +105,6 @@ pub(crate) struct Writer {
     pub(crate) flush_due: Expiry,
     /// Whether the last spare could not be made for want of space.
     pub(crate) short: bool,
-    pub(crate) scratch: Vec<u8>,
     pub(crate) since_wanted: usize,
     pub(crate) stored: u64,
     pub(crate) moved: u64,
@@ -359,12 +358,11 @@ impl Writer {
             Some(reference) => [&reference[..], &[]],
         };
         let value_len = value[0].len() + value[1].len();
-        self.scratch.clear();
-        fields.encode(change.key.len(), value_len, &mut self.scratch);
-        let parts = [&self.scratch[..], change.key, value[0], value[1]];
+        let head = fields.encode(change.key.len(), value_len);
+        let parts = [&head[..], change.key, value[0], value[1]];
         let kind = EntryKind::of(fields.operation);
         let offset = log.append(parts, kind, change.hash, None);
-        let len = self.scratch.len() + change.key.len() + value_len;
+        let len = head.len() + change.key.len() + value_len;
         self.since_wanted += len;
         Ok(Appended { place: Place { slot: log.segment.slot, offset }, sequence, len })
     }
@@ -397,22 +395,39 @@ impl Writer {
         appended: Appended,
         old: Option<(Place, usize)>,
     ) -> Result<(), Error> {
-        let is_put = operation.is_put();
-        if let Some((place, len)) = old {
-            match is_put {
-                true => self.index.set(seat, appended.place),
-                false => self.index.remove(seat),
+        match (old, operation.is_put()) {
+            (None, true) => self.insert(seat, appended.place, appended.len as u64)?,
+            (None, false) => {}
+            (Some((place, len)), true) => {
+                self.index.set(seat, appended.place);
+                self.forget(place, len);
+                self.is_stored(appended.place, appended.len as u64);
             }
-            self.forget(place, len);
-        } else if is_put {
-            let inserted = self.index.insert(seat, appended.place);
-            inserted.map_err(|error| Error::Poisoned(format!("the index: {error}")))?;
-        }
-        if is_put {
-            self.stored += 1;
-            self.account(appended.place.slot, |account| account.live += appended.len as u64);
+            (Some((place, len)), false) => {
+                self.index.remove(seat);
+                self.forget(place, len);
+            }
         }
         Ok(())
+    }
+
+    /// Adds a new record of `len` bytes to the index.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when there is no memory.
+    #[inline]
+    pub(crate) fn insert(&mut self, seat: Seat, place: Place, len: u64) -> Result<(), Error> {
+        let inserted = self.index.insert(seat, place);
+        inserted.map_err(|error| Error::Poisoned(format!("the index: {error}")))?;
+        self.is_stored(place, len);
+        Ok(())
+    }
+
+    /// Counts a record that was stored.
+    #[inline]
+    fn is_stored(&mut self, place: Place, len: u64) {
+        self.stored += 1;
+        self.account(place.slot, |account| account.live += len);
     }
 
     /// Where the entry of a hash at a place stands; without a place, where a new one would.
@@ -436,14 +451,21 @@ impl Writer {
         }
     }
 
-    /// Notes what blob a change at a sequence took, and which it left.
-    #[cold]
+    /// Notes what blob a change at a sequence took, if any, and which it left.
+    #[inline]
     pub(crate) fn blob_changes(
         &mut self,
         old: Option<Reference>,
         next: Option<Reference>,
         sequence: u64,
     ) {
+        if old.is_some() || next.is_some() {
+            self.change_blobs(old, next, sequence);
+        }
+    }
+
+    #[cold]
+    fn change_blobs(&mut self, old: Option<Reference>, next: Option<Reference>, sequence: u64) {
         if let Some(next) = next {
             self.blobs.insert(next.id);
         }

@@ -176,6 +176,22 @@ impl TailWriter {
         self.len += bytes.len();
     }
 
+    /// The next `len` bytes, to be written to and then [skipped](TailWriter::skip). They may have any
+    /// content.
+    ///
+    /// # Panics
+    /// When they do not fit: ask [`room`](TailWriter::room) first.
+    #[inline]
+    pub fn spare(&mut self, len: usize) -> &mut [u8] {
+        assert!(len <= self.room(), "a tail has no room for what is appended");
+        // SAFETY: as in `append`; the memory was cleared by the system when it was made, and the borrow of
+        // this handle keeps others from the same bytes.
+        unsafe {
+            let start = self.tail.memory.as_ptr().cast_mut().add(self.len);
+            std::slice::from_raw_parts_mut(start, len)
+        }
+    }
+
     /// Skips `len` bytes, whose content means nothing.
     ///
     /// # Panics

@@ -94,6 +94,10 @@ struct PuttingStaged {
 }
 
 impl Mutation for PuttingStaged {
+    fn is_blind(&self) -> bool {
+        true
+    }
+
     fn evaluate<'s>(&'s mut self, _: Option<&'s View<'s>>) -> Edit<'s> {
         let Some(value) = self.value.take() else { return Edit::Keep };
         let Meta { flags, expiry, kind, .. } = self.meta;

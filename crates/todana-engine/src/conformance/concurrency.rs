@@ -1,7 +1,7 @@
 //! Many threads at once.
 
 use super::basics::Transfer;
-use super::{Make, Wish, get, scan_all, start, update};
+use super::{Make, Wish, get, scan_all, start, update, update_blind};
 use crate::{Edit, Engine, Found, Look, Mutation, Payload, Put, Staged, View};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +13,7 @@ pub(super) fn run(make: Make<'_>) {
     values_are_never_torn(&*make());
     units_are_seen_whole(&*make());
     scans_run_under_writers(&*make());
+    puts_are_seen_when_they_have_returned(&*make());
 }
 
 const THREADS: u64 = 4;
@@ -92,7 +93,10 @@ fn values_are_never_torn(engine: &dyn Engine) {
                             expiry: todana_record::Expiry::NEVER,
                             version: crate::NewVersion::Next,
                         };
-                        update(engine, key, now, wish);
+                        match round % 2 {
+                            0 => drop(update(engine, key, now, wish)),
+                            _ => drop(update_blind(engine, key, now, wish)),
+                        }
                     }
                 })
             })
@@ -139,6 +143,74 @@ impl crate::UnitMutation for CheckSum {
     }
 }
 
+/// One thread puts rising numbers; others must never see a number older than one that was put before
+/// they looked. Now and then a record is removed, or changed by one who looks at it.
+fn puts_are_seen_when_they_have_returned(engine: &dyn Engine) {
+    const KEYS: u64 = 64;
+    let now = start(engine);
+    // What was put last, by key; 0 while it is being removed.
+    let put: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
+    let stop = AtomicBool::new(false);
+    let looks = AtomicU64::new(0);
+    let look = |first: u64| {
+        let slots = || put.iter().cycle().skip(usize::try_from(first).unwrap_or(0)).take(4);
+        let least: Vec<u64> = slots().map(|slot| slot.load(Ordering::Acquire)).collect();
+        let keys: Vec<_> = (first..first + 4).map(|at| (at % KEYS).to_be_bytes()).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        let mut found = [None; 4];
+        engine.get_many(&keys, now, &mut |at, seen| {
+            if let Found::Record(view) = seen {
+                let value = view.value.as_bytes().expect("in one piece");
+                found[at] = Some(u64::from_le_bytes(value.try_into().expect("eight bytes")));
+            }
+            Look::Fetched
+        });
+        for ((found, least), slot) in found.into_iter().zip(least).zip(slots()) {
+            match found {
+                Some(number) => assert!(number >= least, "{number} after {least} was put"),
+                None => {
+                    let was_removed = slot.load(Ordering::Acquire) != least;
+                    assert!(least == 0 || was_removed, "nothing after {least} was put");
+                }
+            }
+            looks.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        for seed in 0..2 {
+            let (look, stop) = (&look, &stop);
+            scope.spawn(move || {
+                let mut random = Generator::new(seed);
+                while !stop.load(Ordering::Relaxed) {
+                    look(random.below(KEYS));
+                }
+            });
+        }
+        let mut random = Generator::new(9);
+        for round in 1..=60_000u64 {
+            let among = if random.one_in(2) { 4 } else { KEYS };
+            let at = random.below(among);
+            let (key, slot) = (at.to_be_bytes(), &put[usize::try_from(at).unwrap_or(0)]);
+            if random.one_in(20) {
+                slot.store(0, Ordering::Release);
+                update(engine, &key, now, Wish::Remove);
+            }
+            let wish = Wish::put(&round.to_le_bytes());
+            match random.below(8) {
+                0 => drop(update(engine, &key, now, wish)),
+                _ => drop(update_blind(engine, &key, now, wish)),
+            }
+            slot.store(round, Ordering::Release);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(looks.load(Ordering::Relaxed) > 0);
+    for (at, put) in (0..KEYS).zip(&put) {
+        let value = get(engine, &at.to_be_bytes(), now).map(|seen| seen.value);
+        assert_eq!(value.as_deref(), Some(&put.load(Ordering::Relaxed).to_le_bytes()[..]));
+    }
+}
+
 fn scans_run_under_writers(engine: &dyn Engine) {
     let now = start(engine);
     let stable = 20_000u32;
@@ -157,7 +229,7 @@ fn scans_run_under_writers(engine: &dyn Engine) {
                     let wish = if random.one_in(3) { Wish::Remove } else { Wish::put(b"moving") };
                     update(engine, &key, now, wish);
                     let rewritten = u32::try_from(random.below(u64::from(stable))).unwrap_or(0);
-                    update(engine, &rewritten.to_le_bytes(), now, Wish::put(b"stable"));
+                    update_blind(engine, &rewritten.to_le_bytes(), now, Wish::put(b"stable"));
                 }
             });
         }

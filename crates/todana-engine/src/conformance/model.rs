@@ -1,6 +1,6 @@
 //! Random operations against a map that is obviously right.
 
-use super::{Make, START_MS, Seen, Wish, get, scan_all, update};
+use super::{Make, START_MS, Seen, Wish, get, scan_all, update, update_blind};
 use crate::{Engine, NewVersion, Touch};
 use std::collections::BTreeMap;
 use todana_io::Generator;
@@ -123,8 +123,13 @@ fn walk(engine: &dyn Engine, seed: u64) {
             continue;
         }
         let wish = wish(&mut random, now);
-        let (saw, applied) = update(engine, &key, now, wish.clone());
-        assert_eq!(saw.as_ref(), model.records.get(&key), "seed {seed} step {step}");
+        let applied = if random.one_in(2) {
+            update_blind(engine, &key, now, wish.clone())
+        } else {
+            let (saw, applied) = update(engine, &key, now, wish.clone());
+            assert_eq!(saw.as_ref(), model.records.get(&key), "seed {seed} step {step}");
+            applied
+        };
         model.update(&key, &wish, applied.version);
         model.pass_time(now);
         let left = model.records.get(&key).map_or(0, |seen| seen.meta.version);

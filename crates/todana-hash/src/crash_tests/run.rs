@@ -35,6 +35,10 @@ impl Wish {
 }
 
 impl Mutation for Wish {
+    fn is_blind(&self) -> bool {
+        matches!(self, Wish::Put(..))
+    }
+
     fn evaluate<'s>(&'s mut self, _: Option<&'s View<'s>>) -> Edit<'s> {
         self.edit()
     }

@@ -16,7 +16,7 @@ fn put(hash: &Hash, key: &[u8], len: usize) -> Result<(), Error> {
 
 /// Fills the log up to less than any change needs.
 fn fill_log(hash: &Hash) {
-    let room = || hash.writer.lock().log.as_ref().map_or(0, |log| log.room());
+    let room = || hash.writer().log.as_ref().map_or(0, |log| log.room());
     while room() >= 128 {
         put(hash, b"key", room().saturating_sub(131).min(1_000)).unwrap();
     }

@@ -1,8 +1,9 @@
 //! The index's one writer.
 
 use super::arena::{Allocator, Arena, UNIT_SLOTS, UNITS_MAX};
+use super::deferred::{Deferred, Queue};
 use super::{
-    Check, DEPTH_MAX, Directory, Entry, Index, LINE_LEN, Place, Search, Seen, TAG_BITS, Word,
+    Check, DEPTH_MAX, Directory, Entry, Index, LINE_LEN, Place, Search, TAG_BITS, Word, empty,
 };
 use std::io;
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use std::sync::atomic::{Ordering, fence};
 /// Changes the index. There is one; readers go on meanwhile.
 #[derive(Debug)]
 pub(crate) struct IndexWriter {
-    index: Arc<Index>,
+    pub(super) index: Arc<Index>,
     allocator: Allocator,
     /// Entries of the table that begins at a unit.
     lens: Vec<u16>,
     len: u64,
+    pub(super) queue: Queue,
 }
 
 /// Where a search by the writer ended. Good until the index is changed.
@@ -43,9 +45,15 @@ impl IndexWriter {
             _ => 48,
         };
         let directory = Directory::new(bits - TAG_BITS);
-        let index = Arc::new(Index { bits, directory, arena: Arena::new() });
-        let mut writer =
-            IndexWriter { index, allocator: Allocator::new(), lens: Vec::new(), len: 0 };
+        let index =
+            Arc::new(Index { bits, directory, arena: Arena::new(), deferred: Deferred::default() });
+        let mut writer = IndexWriter {
+            index,
+            allocator: Allocator::new(),
+            lens: Vec::new(),
+            len: 0,
+            queue: Queue::default(),
+        };
         writer.clear()?;
         Ok(writer)
     }
@@ -153,7 +161,7 @@ impl IndexWriter {
         let slots = self.index.arena.slots(word.unit(), word.units());
         let Some(slot) = slots.get(at) else { return };
         let line = self.index.lines(word).get(at / LINE_LEN);
-        if line.is_some_and(|line| Seen::of(line, 0).empty != 0) {
+        if line.is_some_and(|line| empty(line) != 0) {
             // Nothing ever overflowed from here and is still there.
             slot.store(0, Ordering::Release);
         } else {
@@ -174,7 +182,7 @@ impl IndexWriter {
         for step in 1..lines.len() {
             let here = (at / LINE_LEN + step) % lines.len();
             let Some(line) = lines.get(here) else { break };
-            let was_full = Seen::of(line, 0).empty == 0;
+            let was_full = empty(line) == 0;
             for (column, slot) in line.iter().enumerate() {
                 let entry = Entry(slot.load(Ordering::Relaxed));
                 let home = self.index.home(entry.tag(), word.depth(), lines.len());
@@ -284,20 +292,23 @@ impl IndexWriter {
     /// deeper one, those whose next bit is that of `half`.
     fn copy(&mut self, old: Word, units: u32, depth: u32, half: u64) -> io::Result<Word> {
         let word = self.table(units, depth, old.sequence() + 2)?;
-        let lines = self.index.lines(word);
+        let (lines, slots) =
+            (self.index.lines(word), self.index.arena.slots(word.unit(), word.units()));
         let mask = if depth == old.depth() { 0 } else { 1_u64 << (self.index.bits - depth) };
         let mut filled = [0_u8; LINES_MAX];
         let mut len = 0;
-        for entry in self.index.entries(old) {
-            if entry.tag() & mask != half {
+        for slot in self.index.arena.slots(old.unit(), old.units()) {
+            let entry = Entry(slot.load(Ordering::Relaxed));
+            if entry.0 == 0 || entry.tag() & mask != half {
                 continue;
             }
             let mut at = self.index.home(entry.tag(), depth, lines.len());
-            while filled.get(at).is_some_and(|&filled| usize::from(filled) == LINE_LEN) {
+            while usize::from(filled[at % LINES_MAX]) == LINE_LEN {
                 at = if at + 1 == lines.len() { 0 } else { at + 1 };
             }
-            if let (Some(line), Some(filled)) = (lines.get(at), filled.get_mut(at)) {
-                line[usize::from(*filled) % LINE_LEN].store(entry.0, Ordering::Relaxed);
+            let filled = &mut filled[at % LINES_MAX];
+            if let Some(place) = slots.get(at * LINE_LEN + usize::from(*filled)) {
+                place.store(entry.0, Ordering::Relaxed);
                 *filled += 1;
                 len += 1;
             }

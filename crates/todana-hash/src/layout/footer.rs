@@ -72,8 +72,10 @@ impl Tables {
         };
         varint::encode((len as u64) << 2 | code, &mut self.entries);
         if kind != EntryKind::Other {
-            let bytes = hash.to_be_bytes();
-            self.entries.extend_from_slice(bytes.get(..width).unwrap_or(&bytes));
+            // A fixed length is cheaper to copy than the right one.
+            let end = self.entries.len() + width;
+            self.entries.extend_from_slice(&hash.to_be_bytes());
+            self.entries.truncate(end);
         }
         self.count += 1;
     }

@@ -270,9 +270,10 @@ impl Fields {
         }
     }
 
-    /// Appends everything that stands before key and value.
+    /// Everything that stands before key and value.
     #[inline]
-    pub(crate) fn encode(&self, key_len: usize, value_len: usize, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, key_len: usize, value_len: usize) -> EntryHead {
+        let mut out = EntryHead { bytes: [0; HEAD_LEN_MAX], len: 0 };
         let mut head = self.operation.code();
         let mut set = |bit, wanted: bool| head |= if wanted { bit } else { 0 };
         set(HAS_FLAGS, self.flags != 0);
@@ -285,29 +286,66 @@ impl Fields {
         if marked {
             let stale = if self.stale { MARK_STALE } else { 0 };
             let won = if self.won { MARK_WON } else { 0 };
-            out.extend_from_slice(&[stale | won, self.kind.0]);
+            out.push(stale | won);
+            out.push(self.kind.0);
         }
         match self.operation {
             Operation::Put | Operation::PutBlob => {
-                varint::encode(key_len as u64, out);
-                varint::encode(value_len as u64, out);
+                out.number(key_len as u64);
+                out.number(value_len as u64);
             }
-            Operation::Remove => varint::encode(key_len as u64, out),
-            Operation::Flush | Operation::Unit => varint::encode(self.number, out),
+            Operation::Remove => out.number(key_len as u64),
+            Operation::Flush | Operation::Unit => out.number(self.number),
             Operation::FlushDue => {}
         }
         if self.flags != 0 {
-            varint::encode(u64::from(self.flags), out);
+            out.number(u64::from(self.flags));
         }
         if !self.expiry.is_never() {
-            varint::encode(self.expiry.ms(), out);
+            out.number(self.expiry.ms());
         }
         if let Some(position) = self.position {
-            varint::encode(position, out);
+            out.number(position);
         }
         if self.version_back != 0 {
-            varint::encode(self.version_back, out);
+            out.number(self.version_back);
         }
+        out
+    }
+}
+
+/// The bytes of an entry before its key.
+pub(crate) struct EntryHead {
+    bytes: [u8; HEAD_LEN_MAX],
+    len: usize,
+}
+
+impl EntryHead {
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, value: u64) {
+        let mut rest = value;
+        while rest >= 0x80 {
+            self.push(rest.to_le_bytes()[0] | 0x80);
+            rest >>= 7;
+        }
+        self.push(rest.to_le_bytes()[0]);
+    }
+}
+
+impl std::ops::Deref for EntryHead {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -320,9 +358,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn bytes_of(fields: &Fields, key: &[u8], value: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        fields.encode(key.len(), value.len(), &mut out);
-        assert!(out.len() <= HEAD_LEN_MAX);
+        let mut out = fields.encode(key.len(), value.len()).to_vec();
         out.extend_from_slice(key);
         out.extend_from_slice(value);
         out

@@ -154,12 +154,21 @@ impl Wish {
 }
 
 /// Remembers what an evaluation saw.
-pub(super) struct Watched<'w>(pub(super) &'w Wish, pub(super) Option<Item>);
+pub(super) struct Watched<'w> {
+    pub(super) wish: &'w Wish,
+    /// Whether it says that it does not want to see anything.
+    pub(super) is_blind: bool,
+    pub(super) saw: Option<Item>,
+}
 
 impl Mutation for Watched<'_> {
+    fn is_blind(&self) -> bool {
+        self.is_blind
+    }
+
     fn evaluate<'s>(&'s mut self, current: Option<&'s View<'s>>) -> Edit<'s> {
-        self.1 = current.map(item);
-        self.0.edit()
+        self.saw = current.map(item);
+        self.wish.edit()
     }
 }
 

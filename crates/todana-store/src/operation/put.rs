@@ -119,6 +119,10 @@ fn joined(first: &[u8], second: &dyn ReadValue) -> Option<Staged> {
 }
 
 impl Mutation for Putting<'_> {
+    fn is_blind(&self) -> bool {
+        self.mode == PutMode::Set && self.compare.is_none()
+    }
+
     fn needs_value(&self) -> bool {
         self.mode == PutMode::Prepend
     }
