@@ -158,6 +158,11 @@ impl Head {
         self.tail.len() + self.tables.footer_len_max()
     }
 
+    /// Bytes that its file takes while it is written.
+    pub(crate) fn taken_len(&self) -> usize {
+        self.len
+    }
+
     /// Bytes that are left for entries.
     pub(crate) fn room(&self) -> usize {
         self.len.saturating_sub(self.file_len())

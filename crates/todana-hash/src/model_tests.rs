@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use todana_engine::{Cursor, Engine, Found, Level, Look, NewVersion, Touch};
 use todana_io::{Disk, Generator, SystemDisk};
-use todana_record::{Expiry, Kind, Meta, PartitionId, Timestamp};
+use todana_record::{Expiry, Kind, Meta, PartitionId, Position, Timestamp};
 use todana_sim::SimDisk;
 
 const START_MS: u64 = 1_700_000_000_000;
@@ -99,8 +99,8 @@ impl Walk {
         self.hash = Some(hash);
     }
 
-    fn applied(&self) -> u64 {
-        self.hash().watermark(PartitionId(0), Level::Applied).sequence
+    fn applied(&self) -> Position {
+        self.hash().watermark(PartitionId(0), Level::Applied)
     }
 
     /// Ends the process in one way or another, and opens what is left.
@@ -127,8 +127,12 @@ impl Walk {
             assert!(self.hash().report().clean, "{}", self.at());
         } else {
             let left = self.applied();
-            assert!(left <= applied, "{}: more than there was", self.at());
-            self.model.take_back(left);
+            // When no log is left of what was applied, the new incarnation's beginning stands for it: then
+            // everything must be there.
+            let is_new = left.incarnation > applied.incarnation;
+            assert!(left <= applied || is_new, "{}: more than there was", self.at());
+            self.model.take_back(self.hash().report().found);
+            self.model.highest = self.model.highest.max(left.sequence);
             assert!(!self.hash().report().clean, "{}", self.at());
             self.incarnation += 1;
         }
@@ -143,7 +147,7 @@ impl Walk {
         }
         if self.model.flush_due.is_some_and(|due| due <= self.now) {
             self.hash().get(b"", self.now, &mut |_| Look::Peeked);
-            let cut = self.applied();
+            let cut = self.applied().sequence;
             assert!(cut > self.model.highest, "{}", self.at());
             self.model.cut(cut);
             self.model.highest = cut;
@@ -363,7 +367,7 @@ impl Walk {
         self.background();
         if self.hash().statistics(self.now).segments_reclaimed > reclaimed {
             // A file goes only when all changes are safe; those in it are no longer in the watermark then.
-            self.model.settle(self.applied());
+            self.model.settle(self.applied().sequence);
         }
     }
 
@@ -371,7 +375,7 @@ impl Walk {
         match self.random.below(400) {
             0 => {
                 self.hash().sync().unwrap_or_else(|error| panic!("{}: {error}", self.at()));
-                self.model.settle(self.applied());
+                self.model.settle(self.applied().sequence);
             }
             1 if self.random.one_in(20) => {
                 self.hash().compact().unwrap_or_else(|error| panic!("{}: {error}", self.at()));

@@ -35,6 +35,8 @@ pub struct Report {
     pub clean: bool,
     /// What was cut away, one line each: file, place, bytes.
     pub cut: Vec<String>,
+    /// Every change up to this sequence was found, and none after it.
+    pub found: u64,
 }
 
 fn corrupt(name: &str, reason: &str) -> Error {
@@ -151,28 +153,28 @@ fn packing_of(
     Ok(Some(Arc::new(packing)))
 }
 
-/// What was applied last, and the id to go on with. Its log may be gone, when compaction has moved what
-/// it had: a close has told then. After a crash the first sequence of the new incarnation stands for it:
-/// positions never go back, and nobody follows a change that he cannot see.
+/// Up to where every change was found, what was applied last, and the id to go on with. The log of the last
+/// change may be gone, when compaction has moved what it had: a close has told then. After a crash the
+/// first sequence of the new incarnation stands for it: positions never go back, and nobody follows a
+/// change that he cannot see.
 fn last_applied(
     segments: &[Loaded],
     identity: &Identity,
     highest: u64,
     was_closed: bool,
-) -> (u64, u64) {
+) -> (u64, u64, u64) {
     let next_id = identity.next_id;
     if was_closed {
-        return (highest.max(identity.applied), next_id);
+        let applied = highest.max(identity.applied);
+        return (applied, applied, next_id);
     }
     let is_there = |id| segments.iter().any(|segment| segment.header.id == id);
-    let is_gone = |segment: &Loaded| {
-        let previous = segment.header.previous;
-        previous
-            .is_some_and(|(id, end)| !is_there(id) && id.saturating_add(u64::from(end)) > highest)
-    };
-    match segments.iter().any(is_gone) {
-        true => (next_id, next_id + 1),
-        false => (highest, next_id),
+    let previous = segments.iter().filter_map(|segment| segment.header.previous);
+    let gone = previous.filter(|(id, _)| !is_there(*id));
+    let end = gone.map(|(id, end)| id.saturating_add(u64::from(end))).max().unwrap_or(0);
+    match end > highest {
+        true => (end, next_id, next_id + 1),
+        false => (highest, highest, next_id),
     }
 }
 
@@ -205,7 +207,7 @@ impl Opening {
             Some((identity, _)) => (identity, false),
             None => (Opening::make(&home, &options)?, true),
         };
-        let report = Report { clean: identity.clean, cut: Vec::new() };
+        let report = Report { clean: identity.clean, cut: Vec::new(), found: 0 };
         let packing = packing_of(&home, &options, &identity)?;
         Ok(Opening { home, options, identity, packing, report, is_new, blanks: Vec::new() })
     }
@@ -290,7 +292,7 @@ impl Opening {
     }
 
     fn build(self, segments: Vec<Loaded>) -> Result<Hash, Error> {
-        let Opening { home, options, mut identity, packing, report, .. } = self;
+        let Opening { home, options, mut identity, packing, mut report, .. } = self;
         let cache = Arc::new(FrameCache::new(options.cache_bytes));
         let reading = Reading { packing: packing.clone(), cache };
         let count = segments.iter().map(|segment| segment.entries.count()).sum();
@@ -301,7 +303,8 @@ impl Opening {
         let last = last_log.or(segments.last());
         let previous = last.map(|last| (last.header.id, narrow(last.end())));
         let highest = segments.iter().map(|s| s.summary.highest).max().unwrap_or(0).max(cut);
-        let (applied, next_id) = last_applied(&segments, &identity, highest, report.clean);
+        let (found, applied, next_id) = last_applied(&segments, &identity, highest, report.clean);
+        report.found = found;
         let clock = StoreClock::new();
         for segment in &segments {
             clock.advance(segment.summary.time.ms());

@@ -26,7 +26,7 @@ pub(crate) const IDENTITY: &str = "store";
 const RESERVE: u64 = 1 << 40;
 const SEGMENT_LEN_MAX: u64 = 1 << 26;
 /// Parts of the store that a segment should be at most.
-const SEGMENTS_WANTED: u64 = 32;
+const SEGMENTS_WANTED: u64 = 64;
 /// Bytes after which somebody should write them to the file.
 const WRITE_BEHIND: usize = 1 << 20;
 

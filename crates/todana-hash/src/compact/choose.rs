@@ -5,12 +5,12 @@ use crate::writer::{Account, Writer};
 use todana_record::Timestamp;
 
 /// Part of the space over live data, in percent, at which work begins, so that the bound is kept.
-const BEGIN_PERCENT: u64 = 90;
+const BEGIN_PERCENT: u64 = 80;
 /// Garbage that is not worth the work, in bytes.
 const GARBAGE_LEN_MIN: u64 = 1 << 20;
 
 /// Part of the store that drained files may be before they go: each time costs some syncs.
-const DRAINED_PART: u64 = 10;
+const DRAINED_PART: u64 = 16;
 /// Full packs that wait for their files to go.
 const PACKS_MAX: usize = 4;
 
@@ -110,13 +110,29 @@ impl Writer {
         let garbage = len.saturating_sub(live);
         // On a full disk every byte counts.
         let measure = if self.short { live } else { compactor.peak.measure(live, now) };
-        let bound = (measure.saturating_mul(u64::from(percent)) / 100).saturating_sub(live);
+        let allowed = (measure.saturating_mul(u64::from(percent)) / 100).saturating_sub(live);
+        // What is taken ahead, or drained and still there, counts too. (In a small store that is much: it
+        // is not moved round and round for it.)
+        let bound = allowed.saturating_sub(self.spent(compactor)).max(allowed / 3);
         match () {
             () if garbage < GARBAGE_LEN_MIN.min(self.least_segment_len) => Need::None,
             () if garbage > bound => Need::Much,
             () if garbage > bound * BEGIN_PERCENT / 100 => Need::Some,
             () => Need::None,
         }
+    }
+
+    /// Bytes on the disk beside what is live that are in no candidate: of files that are drained, taken
+    /// ahead, or being written.
+    fn spent(&self, compactor: &Compactor) -> u64 {
+        let account = |slot: u16| self.accounts.get(usize::from(slot));
+        let drained = compactor.drained.iter().filter_map(|slot| account(*slot));
+        let blanks = self.spare.iter().chain(&self.pack_spare).map(|blank| blank.len as u64);
+        let heads = self.log.iter().chain(&compactor.pack).chain(&compactor.full).map(|head| {
+            let live = account(head.segment.slot).map_or(0, |account| account.live);
+            (head.taken_len() as u64).saturating_sub(live)
+        });
+        drained.map(|account| account.len).chain(blanks).chain(heads).sum()
     }
 
     /// Whether the files that are drained are so much that they should go now.
