@@ -5,7 +5,7 @@ use crate::writer::{Account, Writer};
 use todana_record::Timestamp;
 
 /// Part of the space over live data, in percent, at which work begins, so that the bound is kept.
-const BEGIN_PERCENT: u64 = 80;
+const BEGIN_PERCENT: u64 = 90;
 /// Garbage that is not worth the work, in bytes.
 const GARBAGE_LEN_MIN: u64 = 1 << 20;
 
@@ -111,9 +111,13 @@ impl Writer {
         // On a full disk every byte counts.
         let measure = if self.short { live } else { compactor.peak.measure(live, now) };
         let allowed = (measure.saturating_mul(u64::from(percent)) / 100).saturating_sub(live);
-        // What is taken ahead, or drained and still there, counts too. (In a small store that is much: it
-        // is not moved round and round for it.)
-        let bound = allowed.saturating_sub(self.spent(compactor)).max(allowed / 3);
+        // What is taken ahead, or drained and still there, counts too, and a ninth for what comes meanwhile;
+        // but not while much is being removed, and in a small store, where it is much, nothing is moved
+        // round and round for it.
+        let bound = match measure > live + live / 8 {
+            true => allowed,
+            false => allowed.saturating_sub(self.spent(compactor)).max(allowed / 3) * 8 / 9,
+        };
         match () {
             () if garbage < GARBAGE_LEN_MIN.min(self.least_segment_len) => Need::None,
             () if garbage > bound => Need::Much,
