@@ -36,7 +36,6 @@ mod flush;
 pub mod fuzzing;
 mod hash;
 mod head;
-#[expect(clippy::cast_possible_truncation, reason = "numbers are masked to their fields")]
 mod index;
 mod layout;
 mod look_up;

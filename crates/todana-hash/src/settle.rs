@@ -96,7 +96,7 @@ impl Writer {
             self.keep(tables);
             return Ok(());
         }
-        self.insert(seat, waiting.place, u64::from(waiting.len))?;
+        self.insert(seat, waiting.pointer, u64::from(waiting.len))?;
         self.index.settled(waiting);
         Ok(())
     }
@@ -106,11 +106,11 @@ impl Writer {
         let tables = self.tables(shared);
         let (pins, others) = (Pins::new(), Pins::new());
         // It lies in a log that was not complete when it was deferred, so in memory: it is whole.
-        if let Some(new) = tables.entry(waiting.place, &pins)? {
+        if let Some(new) = tables.entry(waiting.pointer, &pins)? {
             let (seat, old) = tables.seek(&self.index, waiting.hash, new.record.key, &others);
             // One that cannot be read stays: it may be another key's.
             let old = old.unwrap_or(None);
-            let (place, sequence, len) = (waiting.place, new.sequence(), new.record.len);
+            let (place, sequence, len) = (waiting.pointer, new.sequence(), new.record.len);
             let appended = Appended { place, sequence, len };
             self.point(seat, new.record.operation, appended, old.as_ref().map(edit::old_of))?;
             let old_blob = old.and_then(|old| old.record.blob());

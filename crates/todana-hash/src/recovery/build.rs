@@ -2,7 +2,7 @@
 
 use super::failed;
 use super::load::Loaded;
-use crate::index::{Check, IndexWriter, Place, spread};
+use crate::index::{Check, IndexWriter, Place, new_index, spread};
 use crate::layout::footer::{EntryKind, FooterEntry, Summary};
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::layout::narrow;
@@ -46,7 +46,7 @@ impl Build {
         cut: u64,
         reading: Reading,
     ) -> Result<Build, Error> {
-        let index = IndexWriter::new(records).map_err(failed("the index"))?;
+        let index = new_index(records).map_err(failed("the index"))?;
         let tables = Tables { state: 0, index: index.index().clone(), segments: vec![None] };
         let accounts = vec![Account::default()];
         Ok(Build {

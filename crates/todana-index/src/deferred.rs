@@ -8,7 +8,7 @@
 //! same tag; they are counted, after they came and when they have left. So whoever looks through the line, in any order, and then through the table, finds a state
 //! of the key that it had meanwhile.
 
-use super::{Check, Entry, IndexWriter, LINE_LEN, Line, Place, TAG_BITS, look_through};
+use super::{Check, Entry, IndexWriter, LINE_LEN, Line, Pointer, look_through};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What readers see, in cache lines of its own.
@@ -23,10 +23,10 @@ pub(super) struct Deferred {
 impl Deferred {
     /// What the check says of an entry of a hash, unless it is none of them.
     #[inline]
-    pub(super) fn search<T>(
+    pub(super) fn search<P: Pointer, T>(
         &self,
         q: u64,
-        check: impl FnMut(Place) -> Check<T>,
+        check: impl FnMut(P) -> Check<T>,
     ) -> Option<Check<T>> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
@@ -37,20 +37,22 @@ impl Deferred {
 }
 
 /// An entry that is to be settled.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Waiting {
-    pub(crate) hash: u64,
-    pub(crate) place: Place,
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<P> {
+    /// Of its key.
+    pub hash: u64,
+    /// Where its record lies.
+    pub pointer: P,
     /// Bytes of its record.
-    pub(crate) len: u32,
+    pub len: u32,
     /// Its slot of the line.
     slot: u8,
 }
 
 /// The writer's side of the line.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    waiting: [Waiting; LINE_LEN],
+#[derive(Debug)]
+pub(super) struct Queue<P> {
+    waiting: [Option<Waiting<P>>; LINE_LEN],
     /// Tags of what waits, or [`NO_TAG`].
     tags: [u32; LINE_LEN],
     /// The slot that was taken last.
@@ -59,10 +61,16 @@ pub(super) struct Queue {
 
 const NO_TAG: u32 = 0;
 
-impl IndexWriter {
+impl<P> Queue<P> {
+    pub(super) fn new() -> Queue<P> {
+        Queue { waiting: [const { None }; LINE_LEN], tags: [NO_TAG; LINE_LEN], last: 0 }
+    }
+}
+
+impl<P: Pointer> IndexWriter<P> {
     /// Entries that are to be settled.
     #[inline]
-    pub(crate) fn deferred(&self) -> usize {
+    pub fn deferred(&self) -> usize {
         self.index.deferred.count.load(Ordering::Relaxed)
     }
 
@@ -73,42 +81,43 @@ impl IndexWriter {
     #[inline]
     fn queue_tag(&self, hash: u64) -> u32 {
         // One above the tag: none of them is no tag.
-        (self.index.q(hash) & ((1 << TAG_BITS) - 1)) as u32 + 1
+        (self.index.q(hash) & ((1 << Entry::<P>::TAG_BITS) - 1)) as u32 + 1
     }
 
     /// Whether an entry with the tag of a hash is to be settled: nothing can be deferred then.
     #[inline]
-    pub(crate) fn is_deferred(&self, hash: u64) -> bool {
+    pub fn is_deferred(&self, hash: u64) -> bool {
         let tag = self.queue_tag(hash);
         self.queue.tags.iter().fold(false, |is_there, its| is_there | (*its == tag))
     }
 
     /// The entry that was deferred `back` entries ago, if it is not settled.
     #[inline]
-    pub(crate) fn deferred_before(&self, back: u8) -> Option<Waiting> {
+    pub fn deferred_before(&self, back: u8) -> Option<Waiting<P>> {
         let slot = usize::from(self.queue.last.wrapping_sub(back)) % LINE_LEN;
-        (self.queue.tags[slot] != NO_TAG).then(|| self.queue.waiting[slot])
+        self.queue.waiting[slot]
     }
 
     /// Shows an entry to readers, to be settled later. The slot of the one `LINE_LEN` before has to be
     /// free, and no other entry may have its tag.
     #[inline]
-    pub(crate) fn defer(&mut self, hash: u64, place: Place, len: u32) {
+    pub fn defer(&mut self, hash: u64, pointer: P, len: u32) {
         let slot = self.queue.last.wrapping_add(1) % LINE_LEN as u8;
-        let entry = Entry::new(self.index.q(hash), place);
+        let entry = Entry::new(self.index.q(hash), pointer);
         self.index.deferred.line[usize::from(slot)].store(entry.0, Ordering::Release);
         self.set_deferred(self.deferred() + 1);
         self.queue.tags[usize::from(slot)] = self.queue_tag(hash);
-        self.queue.waiting[usize::from(slot)] = Waiting { hash, place, len, slot };
+        self.queue.waiting[usize::from(slot)] = Some(Waiting { hash, pointer, len, slot });
         self.queue.last = slot;
     }
 
     /// Forgets an entry, which stands in its table now.
     #[inline]
-    pub(crate) fn settled(&mut self, waiting: &Waiting) {
+    pub fn settled(&mut self, waiting: &Waiting<P>) {
         let slot = usize::from(waiting.slot) % LINE_LEN;
         self.index.deferred.line[slot].store(0, Ordering::Release);
         self.set_deferred(self.deferred() - 1);
         self.queue.tags[slot] = NO_TAG;
+        self.queue.waiting[slot] = None;
     }
 }

@@ -2,27 +2,26 @@
 
 use super::arena::{Allocator, Arena, UNIT_SLOTS, UNITS_MAX};
 use super::deferred::{Deferred, Queue};
-use super::{
-    Check, DEPTH_MAX, Directory, Entry, Index, LINE_LEN, Place, Search, TAG_BITS, Word, empty,
-};
+use super::{Check, DEPTH_MAX, Directory, Entry, Index, LINE_LEN, Pointer, Search, Word, empty};
 use std::io;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 /// Changes the index. There is one; readers go on meanwhile.
 #[derive(Debug)]
-pub(crate) struct IndexWriter {
-    pub(super) index: Arc<Index>,
+pub struct IndexWriter<P> {
+    pub(super) index: Arc<Index<P>>,
     allocator: Allocator,
     /// Entries of the table that begins at a unit.
     lens: Vec<u16>,
     len: u64,
-    pub(super) queue: Queue,
+    pub(super) queue: Queue<P>,
 }
 
 /// Where a search by the writer ended. Good until the index is changed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seat {
+pub struct Seat {
     word: Word,
     hash: u64,
     /// Slot of the table; none when the table is full.
@@ -36,35 +35,45 @@ const fn is_full(len: usize, slots: usize) -> bool {
     len * 8 >= slots * 7
 }
 
-impl IndexWriter {
-    /// An empty index for about `records` records.
-    pub(crate) fn new(records: u64) -> io::Result<IndexWriter> {
-        let bits = match records {
-            0..0x0400_0000 => 32,
-            0x0400_0000..0x0004_0000_0000 => 40,
-            _ => 48,
-        };
-        let directory = Directory::new(bits - TAG_BITS);
-        let index =
-            Arc::new(Index { bits, directory, arena: Arena::new(), deferred: Deferred::default() });
+impl<P: Pointer> IndexWriter<P> {
+    /// An empty index that `bits` bits of the hash order: from the bits of a tag to 48, and 32 more than those
+    /// of a tag at most. It begins with a table for each value of the bits beyond those of a tag.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new(bits: u32) -> io::Result<IndexWriter<P>> {
+        let directory = Directory::new(bits - Entry::<P>::TAG_BITS);
+        let index = Arc::new(Index {
+            bits,
+            directory,
+            arena: Arena::new(),
+            deferred: Deferred::default(),
+            pointers: PhantomData,
+        });
         let mut writer = IndexWriter {
             index,
             allocator: Allocator::new(),
             lens: Vec::new(),
             len: 0,
-            queue: Queue::default(),
+            queue: Queue::new(),
         };
         writer.clear()?;
         Ok(writer)
     }
 
-    pub(crate) fn index(&self) -> &Arc<Index> {
+    /// The part that readers share.
+    pub fn index(&self) -> &Arc<Index<P>> {
         &self.index
     }
 
     /// Entries.
-    pub(crate) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether it has no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     fn table_len(&self, word: Word) -> usize {
@@ -99,11 +108,7 @@ impl IndexWriter {
 
     /// Looks for the entry of a hash that passes the check, and where it stands or would stand.
     #[inline]
-    pub(crate) fn seek<T>(
-        &self,
-        hash: u64,
-        check: impl FnMut(Place) -> Check<T>,
-    ) -> (Seat, Option<T>) {
+    pub fn seek<T>(&self, hash: u64, check: impl FnMut(P) -> Check<T>) -> (Seat, Option<T>) {
         let word = self.word(hash);
         match self.index.search(word, hash, check) {
             Search::Found(at, found) => (Seat { word, hash, at: Some(at) }, Some(found)),
@@ -115,18 +120,18 @@ impl IndexWriter {
 
     /// The seat of the entry of a hash at a place.
     #[inline]
-    pub(crate) fn seat_of(&self, hash: u64, place: Place) -> Option<Seat> {
-        let here = |at| if at == place { Check::Is(()) } else { Check::IsNot };
+    pub fn seat_of(&self, hash: u64, pointer: P) -> Option<Seat> {
+        let here = |at| if at == pointer { Check::Is(()) } else { Check::IsNot };
         let (seat, found) = self.seek(hash, here);
         found.map(|()| seat)
     }
 
     /// Points the entry of a seat elsewhere.
     #[inline]
-    pub(crate) fn set(&self, seat: Seat, place: Place) {
+    pub fn set(&self, seat: Seat, pointer: P) {
         let slots = self.index.arena.slots(seat.word.unit(), seat.word.units());
         if let Some(slot) = seat.at.and_then(|at| slots.get(at)) {
-            slot.store(Entry::new(self.index.q(seat.hash), place).0, Ordering::Release);
+            slot.store(Entry::new(self.index.q(seat.hash), pointer).0, Ordering::Release);
         }
     }
 
@@ -135,28 +140,28 @@ impl IndexWriter {
     /// # Errors
     /// When there is no memory; nothing has changed then.
     #[inline]
-    pub(crate) fn insert(&mut self, seat: Seat, place: Place) -> io::Result<()> {
+    pub fn insert(&mut self, seat: Seat, pointer: P) -> io::Result<()> {
         let slots = seat.word.units() as usize * UNIT_SLOTS;
         let len = self.table_len(seat.word) + 1;
         if seat.at.is_none() || is_full(len, slots) {
-            return self.insert_enlarged(seat.hash, place);
+            return self.insert_enlarged(seat.hash, pointer);
         }
-        self.set(seat, place);
+        self.set(seat, pointer);
         self.set_len(seat.word.unit(), len);
         self.len += 1;
         Ok(())
     }
 
     #[cold]
-    fn insert_enlarged(&mut self, hash: u64, place: Place) -> io::Result<()> {
+    fn insert_enlarged(&mut self, hash: u64, pointer: P) -> io::Result<()> {
         self.enlarge(hash)?;
         let (seat, _) = self.seek::<()>(hash, |_| Check::IsNot);
-        self.insert(seat, place)
+        self.insert(seat, pointer)
     }
 
     /// Removes the entry of a seat.
     #[inline]
-    pub(crate) fn remove(&mut self, seat: Seat) {
+    pub fn remove(&mut self, seat: Seat) {
         let Seat { word, at: Some(at), .. } = seat else { return };
         let slots = self.index.arena.slots(word.unit(), word.units());
         let Some(slot) = slots.get(at) else { return };
@@ -184,7 +189,7 @@ impl IndexWriter {
             let Some(line) = lines.get(here) else { break };
             let was_full = empty(line) == 0;
             for (column, slot) in line.iter().enumerate() {
-                let entry = Entry(slot.load(Ordering::Relaxed));
+                let entry = Entry::<P>::of(slot.load(Ordering::Relaxed));
                 let home = self.index.home(entry.tag(), word.depth(), lines.len());
                 if entry.0 != 0 && way(home, here) >= way(hole / LINE_LEN, here) {
                     if !word.is_changing() {
@@ -232,7 +237,7 @@ impl IndexWriter {
             return Err(io::Error::other("too many keys with the same hash"));
         }
         let half = 1_u64 << (self.index.bits - depth);
-        let is_high = |entry: &Entry| entry.tag() & half != 0;
+        let is_high = |entry: &Entry<P>| entry.tag() & half != 0;
         let high_len = self.index.entries(word).filter(is_high).count();
         let low_len = self.table_len(word).saturating_sub(high_len);
         let low = self.copy(word, units_for(low_len), depth, 0)?;
@@ -298,7 +303,7 @@ impl IndexWriter {
         let mut filled = [0_u8; LINES_MAX];
         let mut len = 0;
         for slot in self.index.arena.slots(old.unit(), old.units()) {
-            let entry = Entry(slot.load(Ordering::Relaxed));
+            let entry = Entry::<P>::of(slot.load(Ordering::Relaxed));
             if entry.0 == 0 || entry.tag() & mask != half {
                 continue;
             }
@@ -321,8 +326,8 @@ impl IndexWriter {
     ///
     /// # Errors
     /// When there is no memory; nothing has changed then.
-    pub(crate) fn clear(&mut self) -> io::Result<()> {
-        let (old, depth) = (self.depth(), self.index.bits - TAG_BITS);
+    pub fn clear(&mut self) -> io::Result<()> {
+        let (old, depth) = (self.depth(), self.index.bits - Entry::<P>::TAG_BITS);
         let mut fresh = Vec::with_capacity(1 << depth);
         for _ in 0..1_u64 << depth {
             fresh.push(self.table(1, depth, 0)?);

@@ -3,18 +3,37 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use todana_io::Generator;
 
+/// A place as the hash engine has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    slot: u16,
+    offset: u32,
+}
+
+impl Pointer for Place {
+    const BITS: u32 = 42;
+
+    fn bits(self) -> u64 {
+        u64::from(self.slot) << 26 | u64::from(self.offset)
+    }
+
+    fn of(bits: u64) -> Place {
+        Place { slot: (bits >> 26) as u16, offset: (bits & 0x3ff_ffff) as u32 }
+    }
+}
+
 fn place(number: u64) -> Place {
     Place { slot: (number >> 26) as u16 + 1, offset: (number & 0x3ff_ffff) as u32 }
 }
 
-fn look(writer: &IndexWriter, hash: u64, wanted: Place) -> Probe<()> {
+fn look(writer: &IndexWriter<Place>, hash: u64, wanted: Place) -> Probe<()> {
     writer.index().probe(hash, |place| match place == wanted {
         true => Check::Is(()),
         false => Check::IsNot,
     })
 }
 
-fn insert(writer: &mut IndexWriter, hash: u64, place: Place) {
+fn insert(writer: &mut IndexWriter<Place>, hash: u64, place: Place) {
     let (seat, _) = writer.seek::<()>(hash, |_| Check::IsNot);
     writer.insert(seat, place).unwrap();
 }
@@ -22,7 +41,7 @@ fn insert(writer: &mut IndexWriter, hash: u64, place: Place) {
 #[test]
 fn a_random_walk_agrees_with_a_map() {
     let mut random = Generator::new(5);
-    let mut writer = IndexWriter::new(0).unwrap();
+    let mut writer = IndexWriter::new(32).unwrap();
     let mut model: BTreeMap<u64, Place> = BTreeMap::new();
     for step in 0..400_000_u64 {
         // Hashes from a small set: some differ in bits that the index does not keep.
@@ -69,7 +88,7 @@ fn a_random_walk_agrees_with_a_map() {
 #[test]
 fn memory_is_about_eleven_bytes_an_entry() {
     let mut random = Generator::new(9);
-    let mut writer = IndexWriter::new(0).unwrap();
+    let mut writer = IndexWriter::new(32).unwrap();
     let mut worst: f64 = 0.0;
     for number in 0..2_000_000_u64 {
         insert(&mut writer, spread(random.next_u64()), place(number));
@@ -92,7 +111,7 @@ fn spreading_keeps_the_order() {
 /// Readers under a writer that grows, removes and moves: what stays is always found.
 #[test]
 fn readers_find_what_stays() {
-    let mut writer = IndexWriter::new(0).unwrap();
+    let mut writer = IndexWriter::new(32).unwrap();
     let hash_of = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for number in 0..20_000 {
         insert(&mut writer, hash_of(number), place(number));
