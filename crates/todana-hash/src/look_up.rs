@@ -14,7 +14,9 @@ use todana_record::Timestamp;
 const AHEAD: usize = 8;
 
 /// Times that a look-up may find its tables out of date before that is looked into.
-const RELOADS_MAX: u32 = 1_000;
+pub(crate) const RELOADS_MAX: u32 = 1_000;
+/// What is said when that did not help: footers of some file do not fit their records.
+pub(crate) const ASTRAY: &str = "the index points to a segment that is not there";
 
 impl Hash {
     /// Looks keys up, each begun before the one before it is done; visits what is found in their order.
@@ -72,8 +74,7 @@ impl Hash {
             if let Ok(Probe::Reload) = found {
                 reloads += 1;
                 if reloads > RELOADS_MAX && self.is_astray(key, hash) {
-                    let what = "the index points to a segment that is not there".to_owned();
-                    visit(Found::Failed(Error::Corrupt(what)));
+                    visit(Found::Failed(Error::Corrupt(ASTRAY.to_owned())));
                     return;
                 }
                 *tables = self.shared.tables.load();

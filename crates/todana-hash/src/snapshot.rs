@@ -1,6 +1,7 @@
 //! A complete state to start from: a walk through the index, with the logs after its beginning kept.
 
 use crate::index::Place;
+use crate::look_up::{ASTRAY, RELOADS_MAX};
 use crate::pins::Pins;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -68,7 +69,12 @@ impl Shared {
         // No slot gets another meaning while the tables are held that were there before the walk; what
         // is in none of their segments is in one of those afterwards.
         let mut places = Vec::with_capacity(count);
+        let mut turns = 0;
         let (before, next, after) = loop {
+            turns += 1;
+            if turns > RELOADS_MAX {
+                return Err(Error::Corrupt(ASTRAY.to_owned()));
+            }
             places.clear();
             let before = self.tables.load_full();
             let next = self.index.walk(from, count.max(1), &mut |place| places.push(place));

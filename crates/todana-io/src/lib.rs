@@ -15,11 +15,17 @@
 //! Modules: [`clock`] (wall and monotonic time), [`random`] (seeds and a small generator),
 //! [`files`] (whole small files: configuration, passwords, process ids), [`disk`] (what engines ask of
 //! a file system), [`system_disk`] (the machine's own), [`exchange`] (two names, swapped at once),
-//! [`mapping`] (files and huge pages as memory, the crate's only unsafe code).
+//! [`mapping`] (files and huge pages as memory), [`arena`] (memory that is appended to while others read it), [`epoch`]
+//! (when such memory can be used again).
 #![deny(unsafe_code)]
 
+#[expect(unsafe_code, reason = "memory that readers look at while others write behind it")]
+#[cfg(not(loom))]
+pub mod arena;
 pub mod clock;
 pub mod disk;
+#[cfg_attr(loom, expect(unsafe_code, reason = "the model's memory"))]
+pub mod epoch;
 mod exchange;
 pub mod files;
 #[expect(unsafe_code, reason = "memory that safe code cannot ask for")]
@@ -27,6 +33,8 @@ pub mod mapping;
 pub mod random;
 pub mod system_disk;
 
+#[cfg(not(loom))]
+pub use arena::{Arena, Retired, SegmentWriter};
 pub use clock::{AdjustableClock, Clock, SystemClock};
 pub use disk::{Disk, DiskFile, Lock, Open};
 pub use exchange::exchange;

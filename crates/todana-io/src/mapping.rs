@@ -229,6 +229,19 @@ pub fn prefetch<T: ?Sized>(target: &T) {
     let _ = target;
 }
 
+/// [`prefetch`] of an address that may be anything.
+#[inline]
+pub(crate) fn prefetch_at(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and faults never; SSE is part of the architecture.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast::<i8>());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

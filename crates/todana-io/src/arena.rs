@@ -1,0 +1,333 @@
+//! One piece of memory, cut into segments of equal length that writers append to while readers look.
+//!
+//! Each segment has at most one writer. Readers see the bytes that it has published, which never change
+//! until the segment is taken away; it can be written again once nobody can look at what was in it
+//! ([`crate::epoch`]).
+//!
+//! The unsafe code here says in each place what it relies on; tests run under valgrind, and the
+//! protocol is model-checked in `epoch`.
+
+use crate::epoch::{Mark, Pin, is_over, mark};
+use memmap2::{Advice, MmapMut, MmapOptions};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Arena {
+    memory: MmapMut,
+    segment_len: usize,
+    /// Bytes of each segment that readers may look at.
+    published: Box<[AtomicUsize]>,
+    /// Whether a segment has a writer, or had one and is not free again.
+    taken: Box<[AtomicBool]>,
+    huge: bool,
+}
+
+/// The right to append to a segment. A segment whose writer is dropped stays as it is for good.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    arena: Arc<Arena>,
+    number: usize,
+    len: usize,
+}
+
+/// A segment that was taken away, which somebody may still look at.
+#[derive(Debug)]
+pub struct Retired {
+    writer: SegmentWriter,
+    mark: Mark,
+}
+
+impl Arena {
+    /// Takes addresses for `count` segments of `segment_len` bytes; memory is taken when it is written.
+    /// With `huge`, in huge pages where the system has them.
+    ///
+    /// # Errors
+    /// What the system says when it has no addresses left.
+    pub fn new(segment_len: usize, count: usize, huge: bool) -> io::Result<Arc<Arena>> {
+        let len = segment_len.checked_mul(count).ok_or(io::ErrorKind::OutOfMemory)?;
+        let memory = MmapOptions::new().len(len.max(1)).no_reserve_swap().map_anon()?;
+        // Advice only: `is_huge` says whether it was taken.
+        let huge = huge && memory.advise(Advice::HugePage).is_ok();
+        Ok(Arc::new(Arena {
+            memory,
+            segment_len,
+            published: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+            taken: (0..count).map(|_| AtomicBool::new(false)).collect(),
+            huge,
+        }))
+    }
+
+    /// Whether the system has taken the advice to use huge pages.
+    pub fn is_huge(&self) -> bool {
+        self.huge
+    }
+
+    /// Bytes of each segment.
+    #[inline]
+    pub fn segment_len(&self) -> usize {
+        self.segment_len
+    }
+
+    /// How many segments there are.
+    pub fn segment_count(&self) -> usize {
+        self.published.len()
+    }
+
+    /// The writer of a segment that nobody has; `None` when somebody has it, or there is none.
+    pub fn writer(self: &Arc<Arena>, number: usize) -> Option<SegmentWriter> {
+        let taken = self.taken.get(number)?.swap(true, Ordering::AcqRel);
+        (!taken).then(|| SegmentWriter { arena: self.clone(), number, len: 0 })
+    }
+
+    /// What is published of a segment, from a byte on.
+    #[inline]
+    pub fn read<'a>(&'a self, _: &'a Pin, number: usize, offset: usize) -> &'a [u8] {
+        let Some(published) = self.published.get(number) else { return &[] };
+        let end = published.load(Ordering::Acquire);
+        if offset >= end {
+            return &[];
+        }
+        // SAFETY: the segment's first `end` bytes lie in the memory and were written before `end` was
+        // stored with Release ordering. Nobody writes to them before a mark is over that was taken after
+        // `published` was set to 0: we have seen it above 0 while pinned, so that is not before the pin
+        // goes, which the slice does not outlive. A pin holds what its thread finds, and it is not sent
+        // to others; the slice may be, but lives no longer than the pin.
+        unsafe {
+            let start = self.memory.as_ptr().add(number * self.segment_len + offset);
+            std::slice::from_raw_parts(start, end - offset)
+        }
+    }
+
+    /// Brings a byte near.
+    #[inline]
+    pub fn prefetch(&self, number: usize, offset: usize) {
+        // Through the address alone: nothing is read.
+        let at = number * self.segment_len + offset;
+        if at < self.memory.len() {
+            crate::mapping::prefetch_at(self.memory.as_ptr().wrapping_add(at));
+        }
+    }
+}
+
+impl SegmentWriter {
+    /// Its segment.
+    #[inline]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Bytes appended so far, published or not.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was appended yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that still fit.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.arena.segment_len - self.len
+    }
+
+    /// Everything appended so far.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the bytes lie in the segment, were written by this handle, and it alone could write to
+        // the segment again, for which it would have to be borrowed mutably or given up.
+        unsafe { std::slice::from_raw_parts(self.start(), self.len) }
+    }
+
+    #[inline]
+    fn start(&self) -> *const u8 {
+        // In bounds: there is a segment of this number.
+        self.arena.memory.as_ptr().wrapping_add(self.number * self.arena.segment_len)
+    }
+
+    /// The next `len` bytes, to be written to and then [taken](SegmentWriter::take). They may have any
+    /// content. `None` when they do not fit.
+    #[inline]
+    pub fn spare(&mut self, len: usize) -> Option<&mut [u8]> {
+        if len > self.room() {
+            return None;
+        }
+        // SAFETY: the bytes lie in the segment, behind everything published, so nobody else looks at them;
+        // this handle is the segment's only one and is borrowed as long as the slice lives. The system
+        // has cleared the memory when it was made.
+        unsafe {
+            let start = self.start().cast_mut().add(self.len);
+            Some(std::slice::from_raw_parts_mut(start, len))
+        }
+    }
+
+    /// Counts bytes as appended that were written to.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[inline]
+    pub fn take(&mut self, len: usize) {
+        assert!(len <= self.room(), "a segment has no room for what is taken");
+        self.len += len;
+    }
+
+    /// Shows readers everything appended so far.
+    #[inline]
+    pub fn publish(&self) {
+        self.arena.published[self.number].store(self.len, Ordering::Release);
+    }
+
+    /// Takes the segment away: readers who pin from now on find nothing in it.
+    pub fn retire(self) -> Retired {
+        self.arena.published[self.number].store(0, Ordering::Release);
+        Retired { writer: self, mark: mark() }
+    }
+}
+
+impl Retired {
+    /// Its segment, empty, when nobody can look at it any more.
+    ///
+    /// # Errors
+    /// Itself, when somebody can.
+    pub fn reuse(self) -> Result<SegmentWriter, Retired> {
+        if !is_over(self.mark) {
+            return Err(self);
+        }
+        let mut writer = self.writer;
+        writer.len = 0;
+        Ok(writer)
+    }
+}
+
+impl SegmentWriter {
+    /// Gives an empty segment's memory back to the system, and the segment to whoever asks for a
+    /// [writer](Arena::writer) next.
+    ///
+    /// # Errors
+    /// Itself, when something was appended: such a segment has to be retired first.
+    pub fn give_back(self) -> Result<(), SegmentWriter> {
+        if self.len > 0 {
+            return Err(self);
+        }
+        let start = self.number * self.arena.segment_len;
+        // SAFETY: the range is the segment's, it is empty, so nobody has a reference to its bytes, and this
+        // handle, which alone could make one, is given up. Anonymous private memory reads as zeros
+        // afterwards.
+        let done = unsafe {
+            self.arena.memory.unchecked_advise_range(
+                memmap2::UncheckedAdvice::DontNeed,
+                start,
+                self.arena.segment_len,
+            )
+        };
+        // A refusal leaves the memory as it is: taken, and of any content.
+        drop(done);
+        self.arena.taken[self.number].store(false, Ordering::Release);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epoch::pin;
+
+    #[test]
+    fn readers_see_what_is_published_until_they_let_go() {
+        let arena = Arena::new(4_096, 3, false).unwrap();
+        let mut writer = arena.writer(1).unwrap();
+        assert!(arena.writer(1).is_none() && arena.writer(3).is_none());
+        writer.spare(5).unwrap().copy_from_slice(b"bytes");
+        writer.take(5);
+        let pinned = pin();
+        assert_eq!(arena.read(&pinned, 1, 0), b"");
+        writer.publish();
+        let seen = arena.read(&pinned, 1, 2);
+        assert_eq!(seen, b"tes");
+        assert_eq!(writer.bytes(), b"bytes");
+        let retired = writer.retire();
+        let Err(retired) = retired.reuse() else { panic!("somebody looks at it") };
+        assert_eq!(seen, b"tes");
+        assert_eq!(arena.read(&pin(), 1, 2), b"");
+        drop(pinned);
+        let mut retired = Err(retired);
+        while let Err(still) = retired {
+            retired = still.reuse();
+        }
+        let Ok(mut writer) = retired else { return };
+        assert!(writer.is_empty() && writer.spare(4_097).is_none());
+        writer.spare(4_096).unwrap().fill(7);
+        writer.take(4_096);
+        writer.publish();
+        assert!(arena.read(&pin(), 1, 0).iter().all(|byte| *byte == 7));
+        let Err(writer) = writer.give_back() else { panic!("something was appended") };
+        let mut retired = Err(writer.retire());
+        while let Err(still) = retired {
+            retired = still.reuse();
+        }
+        let Ok(writer) = retired else { return };
+        writer.give_back().unwrap();
+        assert!(arena.writer(1).is_some());
+    }
+
+    /// Threads read whatever is there while segments go round.
+    #[test]
+    fn nobody_sees_a_segment_change() {
+        const COUNT: usize = 4;
+        let rounds = if cfg!(debug_assertions) { 600 } else { 30_000 };
+        let arena = Arena::new(4_096, COUNT, false).unwrap();
+        let stop = AtomicBool::new(false);
+        let seen = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let (arena, stop, seen) = (&arena, &stop, &seen);
+                scope.spawn(move || {
+                    let mut at = thread;
+                    while !stop.load(Ordering::Relaxed) {
+                        at = (at + 1) % COUNT;
+                        let pinned = pin();
+                        let bytes = arena.read(&pinned, at, 0);
+                        if let Some(first) = bytes.first() {
+                            assert!(bytes.iter().all(|byte| byte == first));
+                            seen.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            let mut writers: Vec<_> = (0..COUNT).map(|at| arena.writer(at)).collect();
+            for round in 0..rounds {
+                let at = round % COUNT;
+                let Some(mut writer) = writers[at].take() else { continue };
+                if !writer.is_empty() {
+                    let mut retired = Err(writer.retire());
+                    writer = loop {
+                        match retired {
+                            Ok(writer) => break writer,
+                            Err(still) => retired = still.reuse(),
+                        }
+                    };
+                }
+                for _ in 0..8 {
+                    writer.spare(512).unwrap().fill(round.to_le_bytes()[0]);
+                    writer.take(512);
+                    writer.publish();
+                }
+                if round % 64 == 0 {
+                    // The others shall have had a look, even on one core.
+                    let before = seen.load(Ordering::Relaxed);
+                    while seen.load(Ordering::Relaxed) == before {
+                        std::thread::yield_now();
+                    }
+                }
+                writers[at] = Some(writer);
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(seen.load(Ordering::Relaxed) > 0);
+    }
+}
