@@ -1,11 +1,11 @@
-//! What the index remembers of accesses, in ten bits a record.
+//! What the index remembers of accesses, in eleven bits a record.
 //!
 //! | bits | meaning |
 //! |---|---|
 //! | 0 | fetched since it was stored |
-//! | 1 | fetched since the last reclaim pass looked at it |
-//! | 2–8 | time of the last access: seconds modulo 128 when fine, half hours modulo 128 when coarse |
-//! | 9 | coarse |
+//! | 1–2 | how often since a reclaim pass last looked at it, 3 at most |
+//! | 3–9 | time of the last access: seconds modulo 128 when fine, half hours modulo 128 when coarse |
+//! | 10 | coarse |
 //!
 //! A wrapped time alone is ambiguous. The job *ages* visits every slot at least once a
 //! [`SWEEP_PERIOD_S`] and turns fine times that are old into coarse ones, and holds coarse ones at the
@@ -18,9 +18,16 @@ use todana_record::Timestamp;
 pub(crate) const SWEEP_PERIOD_S: u64 = 32;
 
 const FETCHED: u16 = 1 << 0;
-const ACTIVE: u16 = 1 << 1;
-const COARSE: u16 = 1 << 9;
-const TIME_SHIFT: u32 = 2;
+const TIMES_SHIFT: u32 = 1;
+const TIMES_MAX: u16 = 3;
+const TIMES: u16 = TIMES_MAX << TIMES_SHIFT;
+const COARSE: u16 = 1 << 10;
+const TIME_SHIFT: u32 = 3;
+/// Bits that it takes.
+pub(crate) const ACCESS_BITS: u32 = 11;
+/// Seconds by which the time of a record that is fetched again and again may be behind: so that not every
+/// fetch writes.
+const LAG_S: u32 = 3;
 const TIME_MASK: u64 = 127;
 const COARSE_UNIT_S: u64 = 1_800;
 /// Fine times older than this many seconds are turned into coarse ones.
@@ -28,7 +35,7 @@ const FINE_MAX_S: u64 = 60;
 /// Coarse times are held at this many units.
 const COARSE_MAX: u64 = 120;
 
-/// Ten bits about the accesses of a record.
+/// Eleven bits about the accesses of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AccessBits(pub(crate) u16);
 
@@ -41,20 +48,28 @@ impl AccessBits {
     /// The same record fetched now.
     #[inline]
     pub(crate) fn fetched_at(self, now: Timestamp) -> AccessBits {
-        AccessBits(fine(now) | FETCHED | ACTIVE)
+        let times = self.times();
+        if times == TIMES_MAX && self.0 & FETCHED != 0 && self.idle_s(now) <= LAG_S {
+            return self;
+        }
+        let times = (times + 1).min(TIMES_MAX) << TIMES_SHIFT;
+        AccessBits(fine(now) | FETCHED | times)
     }
 
-    /// The same record, looked at by a reclaim pass.
-    pub(crate) fn passed(self) -> AccessBits {
-        AccessBits(self.0 & !ACTIVE)
+    /// How often it was fetched since a reclaim pass looked at it, 3 at most.
+    #[inline]
+    pub(crate) fn times(self) -> u16 {
+        (self.0 & TIMES) >> TIMES_SHIFT
     }
 
+    /// The same record as if it had been fetched so often.
+    pub(crate) fn with_times(self, times: u16) -> AccessBits {
+        AccessBits(self.0 & !TIMES | times.min(TIMES_MAX) << TIMES_SHIFT)
+    }
+
+    #[inline]
     pub(crate) fn was_fetched(self) -> bool {
         self.0 & FETCHED != 0
-    }
-
-    pub(crate) fn is_active(self) -> bool {
-        self.0 & ACTIVE != 0
     }
 
     /// Seconds since the last access.
@@ -80,7 +95,7 @@ impl AccessBits {
             return self;
         };
         let time = (unit_now.wrapping_sub(units) & TIME_MASK) as u16;
-        AccessBits(self.0 & (FETCHED | ACTIVE) | COARSE | (time << TIME_SHIFT))
+        AccessBits(self.0 & (FETCHED | TIMES) | COARSE | (time << TIME_SHIFT))
     }
 }
 
@@ -111,9 +126,9 @@ mod tests {
                 let expected = passed.min(told_max);
                 assert!(idle.abs_diff(expected) <= COARSE_UNIT_S, "{passed}: {idle}");
             }
-            assert!(bits.was_fetched() && bits.is_active());
+            assert!(bits.was_fetched() && bits.times() == 1);
         }
-        assert!(bits.passed().was_fetched() && !bits.passed().is_active());
+        assert!(bits.with_times(0).was_fetched() && bits.with_times(0).times() == 0);
     }
 
     #[test]

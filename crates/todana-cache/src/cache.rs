@@ -1,45 +1,48 @@
-//! The engine: shards behind locks, and what they share.
+//! The engine: shards, and what they share.
 
 use crate::access::SWEEP_PERIOD_S;
 use crate::options::CacheOptions;
-use crate::segment::SEGMENT_LEN_MAX;
-use crate::shard::{Prepared, Shard, encode_edit, view_of};
+use crate::place::{IndexWriter, LARGE_FROM, NUMBER_END, OFFSET_BITS};
+use crate::shard::{Shard, Writer, out_of_memory};
 use crate::shared::Shared;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use todana_engine::applying;
 use todana_engine::{
-    Absence, Applied, ClassStatistics, Cursor, Edit, Effect, Engine, Error, Found, JobProgress,
-    Level, Limits, Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock,
-    StreamError, UnitMutation, UpdateStream, View,
+    Applied, ClassStatistics, Cursor, Effect, Engine, Error, Found, JobProgress, Level, Limits,
+    Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
+    UnitMutation, UpdateStream, View,
 };
+use todana_io::Arena;
+use todana_io::epoch::pin;
 use todana_record::{KEY_LEN_MAX, PartitionId, Position, Timestamp, VALUE_LEN_MAX};
 
 /// The least memory limit that the engine works in: 1 MiB.
 pub const MEMORY_LIMIT_MIN_BYTES: u64 = 1 << 20;
 
-const SHARD_COUNT_MAX: usize = 64;
-/// Bytes of ordinary segments where the limit leaves room for enough of them.
-const SEGMENT_LEN: usize = 256 * 1024;
-/// Home buckets that the job *ages* visits in one slice.
-const SWEEP_SLICE_BUCKETS: usize = 2_048;
-
-/// Buckets that a scan may look at in one call, however few records are asked for.
-const BUCKETS_PER_SCAN_MIN: usize = 1_024;
+const SHARD_COUNT_MAX: usize = 16;
+/// Bytes of a segment where the limit leaves room for enough of them, and offsets reach.
+const SEGMENT_LEN: usize = 1 << OFFSET_BITS;
+/// Segments that there should be at most: longer ones make up for more memory.
+const SEGMENTS_WANTED: usize = 1 << 14;
+/// Limits from which on memory is taken in huge pages.
+const HUGE_FROM_BYTES: usize = 64 << 20;
+/// Bytes of a record, roughly, by which the index is laid out; it is right for others, if less so.
+const RECORD_LEN: usize = 64;
+/// Records of a table of the index, roughly.
+const TABLE_LEN: usize = 1_024;
+/// Tables that the job *ages* visits in one slice.
+const SWEEP_SLICE_TABLES: usize = 8;
 
 const JOB_EXPIRE: usize = 0;
 const JOB_AGES: usize = 1;
 const JOB_FLUSH: usize = 2;
 
-/// Keeps locks of different shards off each other's cache lines.
-#[repr(align(64))]
-struct Padded(Mutex<Shard>);
-
 /// The memory engine. See the crate's documentation.
 pub struct Cache {
-    shards: Box<[Padded]>,
-    shared: Shared,
+    pub(crate) shards: Box<[Shard]>,
+    pub(crate) shared: Shared,
     clock: StoreClock,
     /// Milliseconds since the epoch when a flush is due; 0: none.
     flush_due_ms: AtomicU64,
@@ -50,41 +53,62 @@ impl Cache {
     /// Makes an empty cache.
     ///
     /// # Errors
-    /// [`Error::LimitTooSmall`].
+    /// [`Error::LimitTooSmall`]; [`Error::OutOfMemory`] when the system refuses addresses for so much.
     pub fn new(options: CacheOptions) -> Result<Cache, Error> {
         check_limit(options.memory_limit_bytes)?;
         let limit = usize::try_from(options.memory_limit_bytes).unwrap_or(usize::MAX);
         let value_len_max = options.value_len_max.min(VALUE_LEN_MAX as u64).min(limit as u64 / 4);
-        // A shard must hold at least four values of the greatest length, and eight segments.
+        // A shard must hold at least four values of the greatest length, and a few dozen segments.
         let value_len = usize::try_from(value_len_max).unwrap_or(usize::MAX);
         let by_value = limit / value_len.saturating_mul(4).max(1);
-        let shard_count = (limit / (2 << 20)).min(by_value).clamp(1, SHARD_COUNT_MAX);
+        let shard_count = (limit / (8 << 20)).min(by_value).clamp(1, SHARD_COUNT_MAX);
         let shard_count = 1 << shard_count.ilog2();
         let shard_limit = limit / shard_count;
-        let segment_len = (shard_limit / 16).clamp(4_096, SEGMENT_LEN).min(SEGMENT_LEN_MAX);
-        let shards =
-            (0..shard_count).map(|_| Padded(Mutex::new(Shard::new(shard_limit)))).collect();
+        let longest = (limit / SEGMENTS_WANTED).next_power_of_two().max(SEGMENT_LEN);
+        let segment_len = (shard_limit / 32).next_power_of_two().clamp(4_096, longest);
+        // The limit may be raised later: addresses cost nothing.
+        let numbers = (shard_limit.saturating_mul(8) / segment_len + 64)
+            .min((LARGE_FROM as usize - 1) / shard_count);
+        let out_of_memory = |_| Error::OutOfMemory { limit_bytes: options.memory_limit_bytes };
+        let huge = limit >= HUGE_FROM_BYTES;
+        let arena = Arena::new(segment_len, numbers * shard_count, huge).map_err(out_of_memory)?;
+        let grain = (segment_len >> OFFSET_BITS).max(1);
+        let tables = (shard_limit / RECORD_LEN / TABLE_LEN).max(4).next_power_of_two();
+        let mut shards = Vec::with_capacity(shard_count);
+        for shard in 0..shard_count {
+            let index = IndexWriter::new(IndexWriter::TAG_BITS + tables.ilog2(), huge)
+                .map_err(out_of_memory)?;
+            let first = |from: usize, each: usize| u32::try_from(from + shard * each).unwrap_or(0);
+            let large_each = (NUMBER_END - LARGE_FROM) as usize / shard_count;
+            let large_from = LARGE_FROM as usize;
+            let small = first(1, numbers)..first(1 + numbers, numbers);
+            let large = first(large_from, large_each)..first(large_from + large_each, large_each);
+            let shared_index = index.index().clone();
+            let writer = Writer::new(index, shard_limit, small, large, grain);
+            shards.push(Shard { index: shared_index, writer: Mutex::new(writer) });
+        }
         Ok(Cache {
-            shards,
-            shared: Shared::new(&options, segment_len, value_len_max),
+            shards: shards.into_boxed_slice(),
+            shared: Shared::new(&options, arena, value_len_max),
             clock: StoreClock::new(),
             flush_due_ms: AtomicU64::new(0),
             sweep_done_s: AtomicU64::new(0),
         })
     }
 
-    /// Bits 40 to 45: the index uses those below, tags those above.
+    /// The lowest bits: the index goes by those above.
     #[inline]
-    fn shard_number(&self, hash: u64) -> usize {
-        (hash >> 40) as usize & (self.shards.len() - 1)
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest bits")]
+    pub(crate) fn shard_number(&self, hash: u64) -> usize {
+        hash as usize & (self.shards.len() - 1)
     }
 
     #[inline]
-    fn shard_of(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        self.shards[self.shard_number(hash)].0.lock()
+    pub(crate) fn shard(&self, hash: u64) -> &Shard {
+        &self.shards[self.shard_number(hash)]
     }
 
-    fn check_key(&self, key: &[u8]) -> Result<(), Error> {
+    fn check_key(key: &[u8]) -> Result<(), Error> {
         if key.len() > KEY_LEN_MAX {
             return Err(Error::KeyTooLarge { len: key.len() as u64, max: KEY_LEN_MAX as u64 });
         }
@@ -102,49 +126,52 @@ impl Cache {
 
     #[cold]
     fn flush_due(&self, due: u64) {
-        let mut guards = self.lock_all();
-        // Whoever comes second finds it done.
-        if self.flush_due_ms.compare_exchange(due, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            clear(guards);
-        } else {
-            guards.clear();
+        let mut writers = self.lock_all();
+        // Whoever comes second finds it done. What cannot be cleared for want of memory stays due.
+        let exchanged =
+            self.flush_due_ms.compare_exchange(due, 0, Ordering::AcqRel, Ordering::Acquire);
+        if exchanged.is_ok() && self.clear(&mut writers).is_err() {
+            self.flush_due_ms.store(due, Ordering::Release);
         }
     }
 
-    fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
-        self.shards.iter().map(|shard| shard.0.lock()).collect()
+    fn lock_all(&self) -> Vec<MutexGuard<'_, Writer>> {
+        self.shards.iter().map(|shard| shard.writer.lock()).collect()
+    }
+
+    /// Empties all shards at once.
+    fn clear(&self, writers: &mut [MutexGuard<'_, Writer>]) -> Result<(), Error> {
+        self.shared.units.fetch_add(1, Ordering::AcqRel);
+        let mut cleared = Ok(());
+        for writer in writers.iter_mut() {
+            cleared = cleared.and(writer.clear(&self.shared));
+        }
+        self.shared.units.fetch_add(1, Ordering::AcqRel);
+        for writer in writers {
+            writer.give_back(1);
+        }
+        cleared
     }
 
     fn run_ages(&self, now: Timestamp) -> JobProgress {
-        if now.seconds() < self.sweep_done_s.load(Ordering::Relaxed) + SWEEP_PERIOD_S {
-            let due = self.sweep_done_s.load(Ordering::Relaxed) + SWEEP_PERIOD_S;
-            return JobProgress::IdleUntil(Timestamp::from_ms(due * 1_000));
+        let done_s = self.sweep_done_s.load(Ordering::Relaxed);
+        if now.seconds() < done_s + SWEEP_PERIOD_S {
+            return JobProgress::IdleUntil(Timestamp::from_ms((done_s + SWEEP_PERIOD_S) * 1_000));
         }
         for shard in &self.shards {
-            let mut shard = shard.0.lock();
-            let from = shard.sweep_from;
-            if from == usize::MAX {
-                continue;
-            }
-            let next = shard.index.update_buckets(from, SWEEP_SLICE_BUCKETS, |slot| {
-                slot.with_access(slot.access().aged(now))
+            let mut writer = shard.writer.lock();
+            let Some(from) = writer.sweep_from else { continue };
+            writer.sweep_from = writer.index.change(from, SWEEP_SLICE_TABLES, &mut |slot| {
+                crate::place::Slot { access: slot.access.aged(now), ..slot }
             });
-            shard.sweep_from = next.unwrap_or(usize::MAX);
             return JobProgress::More;
         }
         for shard in &self.shards {
-            shard.0.lock().sweep_from = 0;
+            shard.writer.lock().sweep_from = Some(0);
         }
         self.sweep_done_s.store(now.seconds(), Ordering::Relaxed);
         JobProgress::IdleUntil(now.plus_ms(SWEEP_PERIOD_S * 1_000))
     }
-}
-
-/// Empties shards at once, and gives their memory back once they are free for others again.
-fn clear(mut guards: Vec<MutexGuard<'_, Shard>>) {
-    let old: Vec<Shard> = guards.iter_mut().map(|shard| shard.clear()).collect();
-    drop(guards);
-    drop(old);
 }
 
 fn check_limit(bytes: u64) -> Result<(), Error> {
@@ -182,23 +209,7 @@ impl Engine for Cache {
         visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     ) {
         self.flush_if_due(now);
-        for (number, key) in keys.iter().enumerate() {
-            let hash = self.shared.hash.of(key);
-            let mut shard = self.shard_of(hash);
-            match shard.view(hash, key, now, &self.shared) {
-                (Some((located, view)), _) => {
-                    if visit(number, Found::Record(view)) == Look::Fetched {
-                        shard.mark_fetched(located, now);
-                    }
-                }
-                (None, true) => {
-                    visit(number, Found::Absent(Absence::Expired));
-                }
-                (None, false) => {
-                    visit(number, Found::Absent(Absence::Unknown));
-                }
-            }
-        }
+        self.look_up_all(keys, now, visit);
     }
 
     fn update(
@@ -207,26 +218,9 @@ impl Engine for Cache {
         now: Timestamp,
         mutation: &mut dyn Mutation,
     ) -> Result<Progress<Applied>, Error> {
-        self.check_key(key)?;
+        Cache::check_key(key)?;
         self.flush_if_due(now);
-        let hash = self.shared.hash.of(key);
-        let mut shard = self.shard_of(hash);
-        let scratch = shard.scratch();
-        let prepared = match shard.view(hash, key, now, &self.shared) {
-            (Some((located, view)), _) => {
-                let before = shard.before(located, &view);
-                let edit = mutation.evaluate(Some(&view));
-                let encoded = encode_edit(key, Some(before), edit, scratch, now, &self.shared)?;
-                shard.prepare_over(located.place, encoded, now, &self.shared)?
-            }
-            (None, _) => {
-                let edit = mutation.evaluate(None);
-                let encoded = encode_edit(key, None, edit, scratch, now, &self.shared)?;
-                shard.prepare(encoded, now, &self.shared)?
-            }
-        };
-        let version = shard.link(hash, key, prepared, now, &self.shared);
-        Ok(Progress::Done(Applied { position: Position::START, version }))
+        self.update_one(key, now, mutation).map(Progress::Done)
     }
 
     fn update_many(
@@ -235,54 +229,9 @@ impl Engine for Cache {
         now: Timestamp,
         mutation: &mut dyn UnitMutation,
     ) -> Result<Progress<Applied>, Error> {
-        keys.iter().try_for_each(|key| self.check_key(key))?;
+        keys.iter().try_for_each(|key| Cache::check_key(key))?;
         self.flush_if_due(now);
-        let hashes: Vec<u64> = keys.iter().map(|key| self.shared.hash.of(key)).collect();
-        let shard_of: Vec<usize> = hashes.iter().map(|&hash| self.shard_number(hash)).collect();
-        // Locks in order of shard numbers, so that two units never wait for each other.
-        let mut wanted = shard_of.clone();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let mut guards: Vec<MutexGuard<'_, Shard>> =
-            wanted.iter().map(|&number| self.shards[number].0.lock()).collect();
-        let guard_of: Vec<usize> = shard_of
-            .iter()
-            .map(|number| wanted.binary_search(number).unwrap_or_default())
-            .collect();
-
-        let encoded = {
-            let found: Vec<_> = (0..keys.len())
-                .map(|at| guards[guard_of[at]].view(hashes[at], keys[at], now, &self.shared).0)
-                .collect();
-            let views: Vec<Option<View<'_>>> =
-                found.iter().map(|found| found.map(|(_, view)| view)).collect();
-            let mut edits = mutation.evaluate(&views);
-            edits.resize_with(keys.len(), || Edit::Keep);
-            let mut encoded = Vec::with_capacity(keys.len());
-            for (at, edit) in edits.into_iter().enumerate() {
-                let current = found[at]
-                    .as_ref()
-                    .map(|(located, view)| guards[guard_of[at]].before(*located, view));
-                encoded.push(encode_edit(keys[at], current, edit, Vec::new(), now, &self.shared)?);
-            }
-            encoded
-        };
-        let mut prepared: Vec<Prepared> = Vec::with_capacity(keys.len());
-        for (at, encoded) in encoded.into_iter().enumerate() {
-            match guards[guard_of[at]].prepare(encoded, now, &self.shared) {
-                Ok(done) => prepared.push(done),
-                Err(error) => {
-                    for (at, done) in prepared.iter().enumerate() {
-                        guards[guard_of[at]].abandon(done);
-                    }
-                    return Err(error);
-                }
-            }
-        }
-        for (at, done) in prepared.into_iter().enumerate() {
-            guards[guard_of[at]].link(hashes[at], keys[at], done, now, &self.shared);
-        }
-        Ok(Progress::Done(Applied { position: Position::START, version: 0 }))
+        self.update_unit(keys, now, mutation).map(Progress::Done)
     }
 
     fn apply(
@@ -311,31 +260,29 @@ impl Engine for Cache {
     ) -> Result<Option<Cursor>, Error> {
         self.flush_if_due(now);
         let Some((mut number, mut place)) = decode_cursor(from) else { return Ok(None) };
-        let mut visited = 0;
-        // Where few records live, buckets are what takes time.
-        let mut buckets = 0;
+        let mut left = count.max(1);
         while let Some(shard) = self.shards.get(number) {
-            let shard = shard.0.lock();
-            loop {
-                let next = shard.index.scan_bucket(place, |slot| {
-                    let Some((segment, stored)) = shard.segments.at(slot.place()) else { return };
-                    // The index may have been made anew, with coarser buckets, since the last call.
-                    let behind = self.shared.hash.of(stored.key).reverse_bits() < place;
-                    if !behind && !stored.meta.expiry.is_past(now) {
-                        visit(&view_of(slot, segment, stored, now, &self.shared));
-                        visited += 1;
-                    }
-                });
-                let Some(next) = next else { break };
-                place = next;
-                buckets += 1;
-                if visited >= count || buckets >= count.max(BUCKETS_PER_SCAN_MIN) {
-                    return Ok(Some(encode_cursor(number, place)));
+            // Under the lock no record moves between the walk and the look.
+            let _writer = shard.writer.lock();
+            let pin = pin();
+            let mut slots = Vec::new();
+            let next = shard.index.walk(place, left, &mut |slot| slots.push(slot));
+            left = left.saturating_sub(slots.len());
+            for slot in slots {
+                let large = self.shared.larges.get(slot.place.number);
+                let stored = match &large {
+                    Some(large) => Some(large.stored()),
+                    None => self.shared.stored(&pin, slot.place),
+                };
+                if let Some(stored) = stored.filter(|stored| !stored.meta.expiry.is_past(now)) {
+                    visit(&self.shared.view(slot, &stored, now));
                 }
             }
-            number += 1;
-            place = 0;
-            if visited >= count && number < self.shards.len() {
+            (number, place) = match next {
+                Some(next) => (number, next),
+                None => (number + 1, 0),
+            };
+            if left == 0 && number < self.shards.len() {
                 return Ok(Some(encode_cursor(number, place)));
             }
         }
@@ -370,9 +317,9 @@ impl Engine for Cache {
             Some(due) if due > now => self.flush_due_ms.store(due.ms().max(1), Ordering::Release),
             _ => {
                 // Cut here and not by way of the due time, which somebody may set meanwhile.
-                let guards = self.lock_all();
+                let mut writers = self.lock_all();
                 self.flush_due_ms.store(0, Ordering::Release);
-                clear(guards);
+                self.clear(&mut writers)?;
             }
         }
         Ok(Position::START)
@@ -385,15 +332,11 @@ impl Engine for Cache {
     fn run_job(&self, job: usize, now: Timestamp) -> JobProgress {
         match job {
             JOB_EXPIRE => {
-                let worked = self
-                    .shards
-                    .iter()
-                    .filter(|shard| shard.0.lock().expire_one(now, &self.shared))
-                    .count();
-                if worked > 0 {
-                    JobProgress::More
-                } else {
-                    JobProgress::IdleUntil(now.plus_ms(1_000))
+                let expire = |shard: &&Shard| shard.writer.lock().expire_one(now, &self.shared);
+                let worked = self.shards.iter().filter(expire).count();
+                match worked > 0 {
+                    true => JobProgress::More,
+                    false => JobProgress::IdleUntil(now.plus_ms(1_000)),
                 }
             }
             JOB_AGES => self.run_ages(now),
@@ -408,17 +351,17 @@ impl Engine for Cache {
     fn statistics(&self, now: Timestamp) -> Statistics {
         self.flush_if_due(now);
         let mut ordinary = ClassStatistics { class: 1, ..ClassStatistics::default() };
-        ordinary.record_len_max = self.shared.segment_len as u64 / 8;
+        ordinary.record_len_max = self.shared.record_len_max() as u64;
         let mut large = ClassStatistics { class: 2, ..ClassStatistics::default() };
         large.record_len_max = self.shared.value_len_max();
         let mut total = Statistics::default();
         for shard in &self.shards {
-            let shard = shard.0.lock();
-            let counters = &shard.counters;
-            total.records += shard.index.len() as u64;
-            total.memory_bytes += shard.bytes() as u64;
-            total.index_bytes += shard.index.bytes() as u64;
-            total.index_buckets += shard.index.bucket_count() as u64;
+            let writer = shard.writer.lock();
+            let counters = &writer.counters;
+            total.records += writer.index.len();
+            total.memory_bytes += writer.bytes(&self.shared) as u64;
+            total.index_bytes += writer.index_bytes() as u64;
+            total.index_buckets += writer.index.index().bytes() / 64;
             total.records_stored += counters.stored;
             total.evictions += counters.evictions;
             total.evicted_unfetched += counters.evicted_unfetched;
@@ -430,14 +373,22 @@ impl Engine for Cache {
             total.segments_reclaimed += counters.reclaimed;
             ordinary.evicted_with_expiry += counters.evicted_with_expiry;
             ordinary.evicted_idle_s = ordinary.evicted_idle_s.max(counters.evicted_idle_s);
-            for segment in shard.segments.iter() {
-                let class = if segment.large { &mut large } else { &mut ordinary };
-                class.segments += 1;
-                class.bytes += segment.capacity as u64;
-                class.live_bytes += segment.live_bytes as u64;
-                class.records += segment.live as u64;
+            for segment in writer.segments.iter() {
+                ordinary.segments += 1;
+                ordinary.bytes += self.shared.segment_len() as u64;
+                ordinary.live_bytes += segment.live_bytes as u64;
+                ordinary.records += segment.live as u64;
                 let age_s = now.seconds().saturating_sub(segment.opened.seconds());
-                class.age_s = class.age_s.max(age_s);
+                ordinary.age_s = ordinary.age_s.max(age_s);
+            }
+            for record in writer.larges.values() {
+                let current = &record.record.current;
+                large.segments += 1;
+                large.bytes += record.bytes as u64;
+                large.live_bytes += (current.key.len() + current.len) as u64;
+                large.records += 1;
+                let age_s = now.seconds().saturating_sub(record.opened.seconds());
+                large.age_s = large.age_s.max(age_s);
             }
         }
         // Kept for the whole engine, shown with the class that nearly all records are in.
@@ -458,20 +409,25 @@ impl Engine for Cache {
         // A shard must still hold a few segments or the largest value, beside its index, which does not
         // shrink.
         let value_len = usize::try_from(self.shared.value_len_max()).unwrap_or(usize::MAX);
-        let index_len = self.shards.iter().map(|shard| shard.0.lock().index.bytes()).max();
-        let least =
-            (4 * self.shared.segment_len).max(value_len.saturating_mul(2)) + index_len.unwrap_or(0);
+        let index_len = self.shards.iter().map(|shard| shard.writer.lock().index_bytes()).max();
+        let least = (4 * self.shared.segment_len()).max(value_len.saturating_mul(2))
+            + index_len.unwrap_or(0);
         if limit < least {
             let min_bytes = (least.saturating_mul(self.shards.len())) as u64;
             return Err(Error::LimitTooSmall { limit_bytes: bytes, min_bytes });
         }
+        let most = self.shared.arena.segment_count() * self.shared.segment_len();
+        if bytes > most as u64 {
+            // Addresses were taken for eight times the limit that it was made with.
+            return Err(out_of_memory(&self.shared));
+        }
         self.shared.set_limit_bytes(bytes);
         let now = self.clock.now();
         for shard in &self.shards {
-            let mut shard = shard.0.lock();
-            shard.limit_bytes = limit;
+            let mut writer = shard.writer.lock();
+            writer.limit_bytes = limit;
             // What does not fit goes now where it may; without evictions, writes are refused instead.
-            if shard.make_room(0, now, &self.shared).is_err() {
+            if writer.make_room(0, now, &self.shared).is_err() {
                 continue;
             }
         }

@@ -1,20 +1,31 @@
-//! Bytes of a record in a segment. Only the fields that a record uses are there:
+//! Bytes of a record in a segment. They never change while the record can be found.
+//!
+//! Most records have no flags, expiry, kind, marks or version of their own. They begin with their lengths:
+//!
+//! | field | bytes | |
+//! |---|---|---|
+//! | key length | 1 | 0 to 127 |
+//! | value length | 1–5, varint | |
+//! | key, value | | |
+//!
+//! Others have only the fields that they use:
 //!
 //! | field | bytes | when |
 //! |---|---|---|
-//! | head | 1 | always: bit 0 flags, 1 expiry, 2 version, 3 kind follow; 4 stale; 5 won |
+//! | head | 1 | 0x80, and bit 0 flags, 1 expiry, 2 version, 3 kind follow; 4 stale; 5 won |
 //! | key length | 1–3, varint | always |
 //! | value length | 1–5, varint | always |
 //! | flags | 1–5, varint | not 0 |
 //! | expiry | 6, little-endian milliseconds since the epoch | not never |
-//! | version | 8, little-endian | touched into a new place, moved, or given by a client |
+//! | version | 8, little-endian | touched, moved, or given by a client |
 //! | kind | 1 | not plain bytes |
 //! | key, value | | always |
 //!
-//! A plain record of a 26-byte key and a 64-byte value takes 3 bytes beyond them.
+//! A plain record of a 26-byte key and a 64-byte value takes 2 bytes beyond them.
 
-use todana_record::{Expiry, Kind, Meta, Reader, varint};
+use todana_record::{Expiry, Kind, Meta, Reader};
 
+const EXTENDED: u8 = 1 << 7;
 const HAS_FLAGS: u8 = 1 << 0;
 const HAS_EXPIRY: u8 = 1 << 1;
 const HAS_VERSION: u8 = 1 << 2;
@@ -22,16 +33,13 @@ const HAS_KIND: u8 = 1 << 3;
 const STALE: u8 = 1 << 4;
 const WON: u8 = 1 << 5;
 
-/// Most bytes of a record beside its key and value.
-pub(crate) const HEAD_LEN_MAX: usize = 1 + 3 + 5 + 5 + EXPIRY_LEN + 8 + 1;
-
-/// Bytes of a version that is written out.
-pub(crate) const VERSION_LEN: usize = 8;
-
 const EXPIRY_LEN: usize = 6;
 const EXPIRY_MS_MAX: u64 = (1 << 48) - 1;
 
-/// A record as it lies in a segment.
+/// Most bytes of a record beside its key and value.
+const HEAD_LEN_MAX: usize = 1 + 3 + 5 + 5 + EXPIRY_LEN + 8 + 1;
+
+/// A record as it lies in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stored<'s> {
     pub(crate) key: &'s [u8],
@@ -43,13 +51,26 @@ pub(crate) struct Stored<'s> {
     pub(crate) len: usize,
 }
 
-/// Reads the record at the start of `bytes`. `None` only when the bytes are not a record's, which
-/// for an engine's own memory is a defect.
+/// Reads the record at the start of `bytes`. `None` only when the bytes are not a record's.
 #[inline]
 pub(crate) fn decode(bytes: &[u8]) -> Option<Stored<'_>> {
+    if let &[key_len @ 0..0x80, value_len @ 0..0x80, ref rest @ ..] = bytes {
+        let (key_len, value_len) = (usize::from(key_len), usize::from(value_len));
+        let (key, rest) = rest.split_at_checked(key_len)?;
+        let value = rest.get(..value_len)?;
+        let len = 2 + key_len + value_len;
+        return Some(Stored { key, value, meta: Meta::default(), explicit_version: false, len });
+    }
+    decode_any(bytes)
+}
+
+fn decode_any(bytes: &[u8]) -> Option<Stored<'_>> {
     let mut reader = Reader::new(bytes);
-    let head = reader.u8()?;
-    let key_len = usize::try_from(reader.varint()?).ok()?;
+    let first = reader.u8()?;
+    let (head, key_len) = match first < EXTENDED {
+        true => (0, usize::from(first)),
+        false => (first, usize::try_from(reader.varint()?).ok()?),
+    };
     let value_len = usize::try_from(reader.varint()?).ok()?;
     let mut meta = Meta { stale: head & STALE != 0, won: head & WON != 0, ..Meta::default() };
     if head & HAS_FLAGS != 0 {
@@ -72,88 +93,78 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Stored<'_>> {
     Some(Stored { key, value, meta, explicit_version: head & HAS_VERSION != 0, len })
 }
 
-/// Appends the head of a record; key and value follow. The version is written when `explicit`.
-pub(crate) fn encode_head(
-    out: &mut Vec<u8>,
-    meta: &Meta,
-    explicit: bool,
-    key_len: usize,
-    value_len: u64,
-) {
-    let mut head = 0;
-    if meta.flags != 0 {
-        head |= HAS_FLAGS;
+/// The bytes of a record before its key.
+pub(crate) struct Head {
+    bytes: [u8; HEAD_LEN_MAX],
+    len: usize,
+}
+
+impl Head {
+    /// The version is written when `explicit`.
+    #[inline]
+    pub(crate) fn new(meta: &Meta, explicit: bool, key_len: usize, value_len: usize) -> Head {
+        let mut out = Head { bytes: [0; HEAD_LEN_MAX], len: 0 };
+        let mut head = 0;
+        let mut set = |bit, wanted: bool| head |= if wanted { bit } else { 0 };
+        set(HAS_FLAGS, meta.flags != 0);
+        set(HAS_EXPIRY, !meta.expiry.is_never());
+        set(HAS_VERSION, explicit);
+        set(HAS_KIND, meta.kind != Kind::BYTES);
+        set(STALE, meta.stale);
+        set(WON, meta.won);
+        match u8::try_from(key_len) {
+            Ok(key_len @ 0..EXTENDED) if head == 0 => out.push(key_len),
+            _ => {
+                out.push(EXTENDED | head);
+                out.number(key_len as u64);
+            }
+        }
+        out.number(value_len as u64);
+        if head == 0 {
+            return out;
+        }
+        if meta.flags != 0 {
+            out.number(u64::from(meta.flags));
+        }
+        if !meta.expiry.is_never() {
+            let bytes = meta.expiry.ms().min(EXPIRY_MS_MAX).to_le_bytes();
+            bytes.iter().take(EXPIRY_LEN).for_each(|byte| out.push(*byte));
+        }
+        if explicit {
+            meta.version.to_le_bytes().iter().for_each(|byte| out.push(*byte));
+        }
+        if meta.kind != Kind::BYTES {
+            out.push(meta.kind.0);
+        }
+        out
     }
-    if !meta.expiry.is_never() {
-        head |= HAS_EXPIRY;
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
     }
-    if explicit {
-        head |= HAS_VERSION;
-    }
-    if meta.kind != Kind::BYTES {
-        head |= HAS_KIND;
-    }
-    if meta.stale {
-        head |= STALE;
-    }
-    if meta.won {
-        head |= WON;
-    }
-    out.push(head);
-    varint::encode(key_len as u64, out);
-    varint::encode(value_len, out);
-    if meta.flags != 0 {
-        varint::encode(u64::from(meta.flags), out);
-    }
-    if !meta.expiry.is_never() {
-        out.extend_from_slice(&expiry_bytes(meta.expiry));
-    }
-    if explicit {
-        out.extend_from_slice(&meta.version.to_le_bytes());
-    }
-    if meta.kind != Kind::BYTES {
-        out.push(meta.kind.0);
+
+    #[inline]
+    fn number(&mut self, value: u64) {
+        let mut rest = value;
+        while rest >= 0x80 {
+            self.push(rest.to_le_bytes()[0] | 0x80);
+            rest >>= 7;
+        }
+        self.push(rest.to_le_bytes()[0]);
     }
 }
 
-fn expiry_bytes(expiry: Expiry) -> [u8; EXPIRY_LEN] {
-    let [a, b, c, d, e, f, ..] = expiry.ms().min(EXPIRY_MS_MAX).to_le_bytes();
-    [a, b, c, d, e, f]
-}
+impl std::ops::Deref for Head {
+    type Target = [u8];
 
-/// Changes metadata where it lies, if the record has the room: marks always, expiry and version when
-/// their fields are there. `bytes` starts at the record. False when nothing was changed.
-pub(crate) fn overwrite_meta(bytes: &mut [u8], meta: &Meta, version_changes: bool) -> bool {
-    let Some(stored) = decode(bytes) else { return false };
-    let old = stored.meta;
-    let expiry_fits = old.expiry.is_never() == meta.expiry.is_never();
-    if !expiry_fits || (version_changes && !stored.explicit_version) {
-        return false;
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
-    let body_len = stored.key.len() + stored.value.len();
-    let mut end_of_head = stored.len - body_len;
-    let explicit = stored.explicit_version;
-    if old.kind != Kind::BYTES {
-        end_of_head -= 1;
-    }
-    if explicit {
-        end_of_head -= 8;
-        bytes[end_of_head..end_of_head + 8].copy_from_slice(&meta.version.to_le_bytes());
-    }
-    if !old.expiry.is_never() {
-        end_of_head -= EXPIRY_LEN;
-        let field = &mut bytes[end_of_head..end_of_head + EXPIRY_LEN];
-        field.copy_from_slice(&expiry_bytes(meta.expiry));
-    }
-    let mut head = bytes[0] & !(STALE | WON);
-    if meta.stale {
-        head |= STALE;
-    }
-    if meta.won {
-        head |= WON;
-    }
-    bytes[0] = head;
-    true
 }
 
 #[cfg(test)]
@@ -171,40 +182,31 @@ mod tests {
             })
     }
 
+    fn bytes_of(meta: &Meta, explicit: bool, key: &[u8], value: &[u8]) -> Vec<u8> {
+        let head = Head::new(meta, explicit, key.len(), value.len());
+        [&head[..], key, value].concat()
+    }
+
     proptest! {
         #[test]
-        fn round_trip_and_in_place(
-            (meta, explicit) in meta_strategy(),
-            (other, _) in meta_strategy(),
-            key: Vec<u8>,
-            value: Vec<u8>,
-        ) {
-            let mut bytes = Vec::new();
-            encode_head(&mut bytes, &meta, explicit, key.len(), value.len() as u64);
-            bytes.extend_from_slice(&key);
-            bytes.extend_from_slice(&value);
+        fn round_trip((meta, explicit) in meta_strategy(), plain: bool, key: Vec<u8>, value: Vec<u8>) {
+            let (meta, explicit) =
+                if plain { (Meta::default(), false) } else { (meta, explicit) };
+            let mut bytes = bytes_of(&meta, explicit, &key, &value);
             let len = bytes.len();
             bytes.extend_from_slice(b"the next record");
             let stored = decode(&bytes).unwrap();
             prop_assert_eq!(stored.meta, meta);
+            prop_assert_eq!(stored.explicit_version, explicit);
             prop_assert_eq!((stored.key, stored.value, stored.len), (&key[..], &value[..], len));
-
-            let wanted = Meta { flags: meta.flags, kind: meta.kind, ..other };
-            let wanted = Meta { version: if explicit { wanted.version } else { 0 }, ..wanted };
-            if overwrite_meta(&mut bytes, &wanted, explicit) {
-                let stored = decode(&bytes).unwrap();
-                prop_assert_eq!(stored.meta, wanted);
-                prop_assert_eq!((stored.key, stored.value), (&key[..], &value[..]));
-            } else {
-                prop_assert!(meta.expiry.is_never() != wanted.expiry.is_never());
-            }
+            prop_assert!(decode(&bytes[..len - 1]).is_none());
         }
     }
 
     #[test]
-    fn plain_record_costs_three_bytes() {
-        let mut bytes = Vec::new();
-        encode_head(&mut bytes, &Meta::default(), false, 26, 64);
-        assert_eq!(bytes.len(), 3);
+    fn a_plain_record_costs_two_bytes() {
+        assert_eq!(Head::new(&Meta::default(), false, 26, 64).len(), 2);
+        assert_eq!(Head::new(&Meta::default(), false, 127, 127).len(), 2);
+        assert_eq!(Head::new(&Meta::default(), false, 128, 128).len(), 5);
     }
 }

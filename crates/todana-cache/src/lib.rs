@@ -32,13 +32,18 @@
 
 mod access;
 mod cache;
-mod index;
+mod ghost;
+mod large;
 mod layout;
+mod look_up;
 mod options;
+#[expect(clippy::cast_possible_truncation, reason = "numbers are masked to their fields")]
+mod place;
 mod reclaim;
 mod segment;
 mod shard;
 mod shared;
+mod update;
 
 pub use cache::{Cache, MEMORY_LIMIT_MIN_BYTES};
 pub use options::CacheOptions;

@@ -1,254 +1,431 @@
 //! Getting memory back: from garbage first, then from ended records, then by eviction.
 //!
-//! Each pass takes one sealed segment, keeps some of its records by appending them again, and releases
-//! it. What is kept is less than the segment, so every pass makes room.
+//! Records stand in two queues of segments (S3-FIFO; Yang et al. 2023, *FIFO queues are all you need for cache
+//! eviction*). New ones go to the *small* queue. When memory is short and the small queue has more than
+//! its tenth, its oldest segment goes: records that were fetched twice and more move to the *main* queue,
+//! the others are evicted, and remembered for a while (`ghost.rs`): who is stored again soon enters the
+//! main queue at once. Else the oldest segment of the main queue goes: records that were fetched since the
+//! last pass are appended to it again, with one fetch less on their account.
 //!
 //! - A segment without live records is released as it is.
-//! - A segment that is less live than [`WORTH_COMPACTING_PERCENT`] is *compacted*: all its live records
-//!   are kept.
-//! - Otherwise the oldest segment is *evicted from*: records that were fetched since they were stored,
-//!   or since the last pass, are kept (up to half), the others go. A large segment that was fetched
-//!   goes to the end of the queue once.
+//! - A segment that is less live than [`WORTH_COMPACTING_PERCENT`] is *compacted*: all its live records stay in
+//!   their queue.
+//! - Of others at most three quarters stay, those that were fetched most often; so every pass makes room.
 
-use crate::index::{Place, Slot};
-use crate::layout::{self, Stored, VERSION_LEN};
+use crate::access::AccessBits;
+use crate::layout::Stored;
+use crate::place::{Place, Slot};
 use crate::segment::Segment;
-use crate::shard::{Located, Shard, view_of};
+use crate::shard::{New, Old, Writer, out_of_memory};
 use crate::shared::Shared;
-use todana_engine::{Error, View};
-use todana_record::{Expiry, Timestamp};
+use todana_engine::Error;
+use todana_index::Seat;
+use todana_record::{Expiry, Meta, Timestamp};
 
 /// Live percent of a segment up to which its garbage goes before anybody's record does. Higher keeps
 /// more records under overwriting, and copies more: at 70, at most 2.3 bytes for each byte gained.
 const WORTH_COMPACTING_PERCENT: usize = 70;
+/// The small queue's part of the whole, in percent.
+const SMALL_PERCENT: usize = 10;
+/// Fetches after which a record of the small queue moves to the main queue.
+const PROMOTED_AFTER: u16 = 2;
+/// Bytes of a moved record beside what it had: its version.
+const MOVED_MORE: usize = 9;
+/// Records whose index lines are asked for together.
+const GROUP: usize = 16;
 
-/// Why a segment is reclaimed.
+/// What becomes of the records of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
+    /// All stay in their queue.
     Compact,
-    Evict,
+    /// Those with so many fetches go to the main queue.
+    Promote(u16),
+    /// Those with so many fetches stay, with one less.
+    Reinsert(u16),
 }
 
-impl Shard {
-    /// Makes room for a segment of `len` bytes.
+/// A live record of a segment that is reclaimed.
+struct Live<'s> {
+    hash: u64,
+    slot: Slot,
+    stored: Stored<'s>,
+}
+
+impl Writer {
+    /// Makes room for `len` bytes.
     pub(crate) fn make_room(
         &mut self,
         len: usize,
         now: Timestamp,
         shared: &Shared,
     ) -> Result<(), Error> {
-        // Every turn releases a segment or takes the mark of a large one.
-        let turns_max = 4 * self.sealed.len() + 4;
+        // Every turn takes something away, or a fetch off the account of a large record.
+        let turns_max = 8 * (self.small.sealed.len() + self.main.sealed.len()) + 8;
         for _ in 0..turns_max {
-            if self.bytes() + len <= self.limit_bytes {
+            if self.bytes(shared) + len <= self.limit_bytes {
                 return Ok(());
             }
-            if !self.reclaim_one(now, shared) {
+            self.collect();
+            if !self.free.is_empty() {
+                self.give_back(0);
+            } else if !self.reclaim_one(now, shared) {
                 break;
             }
         }
-        if self.bytes() + len <= self.limit_bytes {
+        if self.bytes(shared) + len <= self.limit_bytes {
             return Ok(());
         }
         self.counters.out_of_memory += 1;
-        Err(Error::OutOfMemory { limit_bytes: shared.limit_bytes() })
+        Err(out_of_memory(shared))
     }
 
-    /// Reclaims one segment; false when there is nothing to gain.
-    pub(crate) fn reclaim_one(&mut self, now: Timestamp, shared: &Shared) -> bool {
-        let mut emptiest: Option<(u32, usize)> = None;
-        for &number in &self.sealed {
-            let Some(segment) = self.segments.get(number) else { continue };
-            if segment.pinned {
-                continue;
+    /// Has a segment ready for the next record, if one may be needed.
+    #[inline]
+    pub(crate) fn prepare_room(&mut self, now: Timestamp, shared: &Shared) {
+        let least = shared.record_len_max();
+        let room = |open: Option<u32>| {
+            open.and_then(|open| self.segments.get(open)).map_or(0, |open| open.memory.room())
+        };
+        if room(self.small.open) < least || room(self.main.open) < least {
+            self.prepare_segment(now, shared);
+        }
+    }
+
+    #[cold]
+    fn prepare_segment(&mut self, now: Timestamp, shared: &Shared) {
+        self.ghost.fit(if shared.evicts { self.index.len() } else { 0 });
+        let turns_max = 8 * (self.small.sealed.len() + self.main.sealed.len()) + 8;
+        for _ in 0..turns_max {
+            self.collect();
+            let more = if self.free.is_empty() { shared.segment_len() } else { 0 };
+            if self.bytes(shared) + more <= self.limit_bytes {
+                return;
             }
-            if segment.live == 0 {
-                self.release(number);
-                self.counters.reclaimed += 1;
-                return true;
-            }
-            // A moved record's version is written out, if it was not before.
-            let version_len = if shared.versions { VERSION_LEN } else { 0 };
-            let moved_len = segment.live_bytes + version_len * segment.live;
-            let percent = moved_len * 100 / segment.capacity;
-            if !segment.large && emptiest.is_none_or(|(_, least)| percent < least) {
-                emptiest = Some((number, percent));
+            if self.free.len() > 1 {
+                self.give_back(1);
+            } else if !self.reclaim_one(now, shared) {
+                return;
             }
         }
-        let worth_compacting = if shared.evicts { WORTH_COMPACTING_PERCENT } else { 90 };
-        if let Some((number, percent)) = emptiest
-            && percent <= worth_compacting
-        {
-            self.reclaim(number, Pass::Compact, now, shared);
-            return true;
+    }
+
+    /// Reclaims one segment or large record; `false` when there is nothing to gain.
+    pub(crate) fn reclaim_one(&mut self, now: Timestamp, shared: &Shared) -> bool {
+        self.passes += 1;
+        if let Some((number, percent)) = self.emptiest(shared) {
+            let worth_compacting = if shared.evicts { WORTH_COMPACTING_PERCENT } else { 90 };
+            if percent <= worth_compacting {
+                self.reclaim(number, Pass::Compact, now, shared);
+                return true;
+            }
         }
         if !shared.evicts {
             return false;
         }
-        // Large segments that were fetched go behind the others, each at most once here.
-        for _ in 0..self.sealed.len() {
-            let Some(oldest) = self.sealed.pop_front() else { return false };
-            self.sealed.push_back(oldest);
-            let pinned = self.segments.get(oldest).is_none_or(|segment| segment.pinned);
-            if !pinned && !self.is_spared(oldest, shared) {
-                self.reclaim(oldest, Pass::Evict, now, shared);
-                return true;
-            }
-        }
-        // All were spared: now it is the oldest one's turn.
-        let unpinned = |number: &u32| self.segments.get(*number).is_some_and(|one| !one.pinned);
-        let Some(oldest) = self.sealed.iter().copied().find(unpinned) else { return false };
-        self.reclaim(oldest, Pass::Evict, now, shared);
-        true
+        let total = self.small.bytes + self.main.bytes;
+        let from_small =
+            self.small.bytes * 100 > total * SMALL_PERCENT || self.main.sealed.is_empty();
+        self.evict_from(!from_small, now, shared) || self.evict_from(from_small, now, shared)
     }
 
-    /// Whether a large segment is kept this time, since its record was fetched since the last time.
-    fn is_spared(&mut self, number: u32, shared: &Shared) -> bool {
-        let place = Place { segment: number, offset: 0 };
-        let Some((segment, stored)) = self.segments.at(place) else { return false };
-        if !segment.large {
-            return false;
-        }
-        let hash = shared.hash.of(stored.key);
-        let Some((entry, slot)) = self.index.find_at(hash, place) else { return false };
-        if !slot.access().is_active() {
-            return false;
-        }
-        self.index.set(entry, slot.with_access(slot.access().passed()));
-        true
-    }
-
-    /// Takes a segment away, having appended those of its records again that are kept.
-    fn reclaim(&mut self, number: u32, pass: Pass, now: Timestamp, shared: &Shared) {
-        // Its number stays taken until the end, since the index still points there.
-        let Some(segment) = self.detach(number) else { return };
-        self.counters.reclaimed += 1;
-        let mut kept_len = 0;
-        let kept_len_max = match pass {
-            Pass::Compact => usize::MAX,
-            Pass::Evict => shared.segment_len / 2,
-        };
-        let mut next = Some(0);
-        while let Some(offset) = next {
-            next = segment.after(offset);
-            let Some(stored) = segment.record(offset) else { break };
-            let hash = shared.hash.of(stored.key);
-            let place = Place { segment: number, offset };
-            let Some((entry, slot)) = self.index.find_at(hash, place) else { continue };
-            let access = slot.access();
-            let view = view_of(slot, &segment, stored, now, shared);
-            if view.meta.expiry.is_past(now) {
-                self.counters.expired += 1;
-                self.counters.expired_unfetched += u64::from(!access.was_fetched());
-            } else if pass == Pass::Compact
-                || (access.is_active() && kept_len + stored.len <= kept_len_max)
-            {
-                kept_len += stored.len;
-                let access = if pass == Pass::Evict { access.passed() } else { access };
-                if let Some(place) = self.keep(&segment, offset, &stored, &view, now, shared) {
-                    self.index.set(entry, Slot::new(hash, place, access));
-                    self.counters.moved += 1;
-                    continue;
-                }
-            } else {
-                self.counters.evictions += 1;
-                self.counters.evicted_with_expiry += u64::from(!view.meta.expiry.is_never());
-                self.counters.evicted_unfetched += u64::from(!access.was_fetched());
-                self.counters.evicted_active += u64::from(access.is_active());
-                self.counters.evicted_idle_s = u64::from(access.idle_s(now));
-                shared.tell_evicted(&view);
-            }
-            self.index.remove(entry, hash);
-        }
-        self.segments.free_number(number);
-    }
-
-    /// Appends a record of a detached segment again, which has left the room for it. The version that
-    /// its old place implied is written out.
-    fn keep(
-        &mut self,
-        from: &Segment,
-        offset: u32,
-        stored: &Stored<'_>,
-        view: &View<'_>,
-        now: Timestamp,
-        shared: &Shared,
-    ) -> Option<Place> {
-        let open = self.open.filter(|&number| {
-            let room = self.segments.get(number).map_or(0, Segment::room);
-            room >= stored.len + VERSION_LEN
-        });
-        let number = match open {
-            Some(number) => number,
-            None => {
-                self.sealed.extend(self.open.take());
-                let base = shared.next_versions(shared.segment_len as u64);
-                let segment = Segment::ordinary(shared.segment_len, base, now);
-                let number = self.segments.add(segment)?;
-                self.segment_bytes += shared.segment_len;
-                self.open = Some(number);
-                number
-            }
-        };
-        let target = self.segments.get_mut(number)?;
-        let start = target.bytes.len();
-        if stored.explicit_version || !shared.versions {
-            let start = offset as usize;
-            target.bytes.extend_from_slice(from.bytes.get(start..start + stored.len)?);
-        } else {
-            let value_len = stored.value.len() as u64;
-            layout::encode_head(&mut target.bytes, &view.meta, true, stored.key.len(), value_len);
-            target.bytes.extend_from_slice(stored.key);
-            target.bytes.extend_from_slice(stored.value);
-        }
-        target.gained(target.bytes.len() - start, view.meta.expiry);
-        Some(Place { segment: number, offset: u32::try_from(start).ok()? })
-    }
-
-    /// Forgets the ended records of one segment, if there can be any; false when no segment is due.
-    pub(crate) fn expire_one(&mut self, now: Timestamp, shared: &Shared) -> bool {
-        let due = self.sealed.iter().chain(&self.open).copied().find(|&number| {
-            self.segments.get(number).is_some_and(|segment| {
-                segment.soonest_expiry.is_past(now) && segment.walk_again <= now
+    /// The sealed segment with the fewest live bytes, and their percentage if they were moved.
+    fn emptiest(&self, shared: &Shared) -> Option<(u32, usize)> {
+        let version_len = if shared.versions { MOVED_MORE } else { 0 };
+        let sealed = self.small.sealed.iter().chain(&self.main.sealed);
+        let segments = sealed.filter_map(|number| Some((*number, self.segments.get(*number)?)));
+        segments
+            .filter(|(_, segment)| segment.pins == 0)
+            .map(|(number, segment)| {
+                let moved_len = segment.live_bytes + version_len * segment.live;
+                (number, moved_len * 100 / shared.segment_len())
             })
-        });
-        let Some(number) = due else { return false };
-        let mut soonest = Expiry::NEVER;
-        let mut next = Some(0);
-        while let Some(offset) = next {
-            let place = Place { segment: number, offset };
-            next = self.segments.get(number).and_then(|segment| segment.after(offset));
-            let Some((_, stored)) = self.segments.at(place) else { break };
-            let (expiry, len) = (stored.meta.expiry, stored.len);
-            if expiry.is_never() {
+            .min_by_key(|(_, percent)| *percent)
+    }
+
+    /// Reclaims the oldest of a queue that may go.
+    fn evict_from(&mut self, is_main: bool, now: Timestamp, shared: &Shared) -> bool {
+        for _ in 0..self.queue(is_main).sealed.len() {
+            let Some(number) = self.queue(is_main).sealed.pop_front() else { return false };
+            if let Some(large) = self.larges.get(&number) {
+                if large.is_pinned {
+                    self.queue(is_main).sealed.push_back(number);
+                } else if self.evict_large(number, is_main, now, shared) {
+                    return true;
+                }
                 continue;
             }
-            let hash = shared.hash.of(stored.key);
-            let Some((entry, slot)) = self.index.find_at(hash, place) else { continue };
-            if expiry.is_past(now) {
+            self.queue(is_main).sealed.push_front(number);
+            if self.segments.get(number).is_some_and(|segment| segment.pins == 0) {
+                let pass = match is_main {
+                    true => Pass::Reinsert(1),
+                    false => Pass::Promote(PROMOTED_AFTER),
+                };
+                self.reclaim(number, pass, now, shared);
+                return true;
+            }
+            self.queue(is_main).sealed.rotate_left(1);
+        }
+        false
+    }
+
+    /// Evicts a large record that was taken off its queue, or puts it behind the others of the main queue.
+    fn evict_large(&mut self, number: u32, is_main: bool, now: Timestamp, shared: &Shared) -> bool {
+        let Some(large) = self.larges.get_mut(&number) else { return true };
+        let hash = shared.hash_of(&large.record.current.key);
+        let (bytes, expiry) = (large.bytes, large.record.current.meta.expiry);
+        let place = Place { number, offset: 0 };
+        let Some((seat, slot)) = self.seat_of(hash, place) else {
+            self.drop_large(number, shared);
+            return true;
+        };
+        let times = slot.access.times();
+        let stays = times >= if is_main { 1 } else { PROMOTED_AFTER };
+        if stays && !expiry.is_past(now) {
+            let left = if is_main { times - 1 } else { 0 };
+            self.index.set(seat, Slot { place, access: slot.access.with_times(left) });
+            if let Some(large) = self.larges.get_mut(&number) {
+                large.is_main = true;
+            }
+            self.queue(is_main).bytes -= bytes;
+            self.main.bytes += bytes;
+            self.main.sealed.push_back(number);
+            return false;
+        }
+        self.index.remove(seat);
+        self.counters.reclaimed += 1;
+        // It is off its queue already, but its bytes are not.
+        if let Some(large) = self.drop_large(number, shared) {
+            self.count_gone(hash, slot, &large.stored(), is_main, now, shared);
+        }
+        true
+    }
+
+    /// Counts a record that was removed because it has ended, or because memory is short.
+    fn count_gone(
+        &mut self,
+        hash: u64,
+        slot: Slot,
+        stored: &Stored<'_>,
+        is_main: bool,
+        now: Timestamp,
+        shared: &Shared,
+    ) {
+        let (access, expiry) = (slot.access, stored.meta.expiry);
+        if expiry.is_past(now) {
+            self.counters.expired += 1;
+            self.counters.expired_unfetched += u64::from(!access.was_fetched());
+            return;
+        }
+        self.counters.evictions += 1;
+        self.counters.evicted_with_expiry += u64::from(!expiry.is_never());
+        self.counters.evicted_unfetched += u64::from(!access.was_fetched());
+        self.counters.evicted_active += u64::from(access.times() > 0);
+        self.counters.evicted_idle_s = u64::from(access.idle_s(now));
+        if !is_main {
+            self.ghost.insert(hash);
+        }
+        if shared.tells_evictions() {
+            shared.tell_evicted(&shared.view(slot, stored, now));
+        }
+    }
+
+    /// Takes a segment away, having written those of its records again that stay.
+    fn reclaim(&mut self, number: u32, pass: Pass, now: Timestamp, shared: &Shared) {
+        let Some(segment) = self.segments.remove(number) else { return };
+        let is_main = segment.is_main;
+        self.queue(is_main).sealed.retain(|sealed| *sealed != number);
+        self.counters.reclaimed += 1;
+        if segment.live > 0 {
+            let pass = self.limited(pass, &segment, number, shared);
+            self.move_records(&segment, number, pass, now, shared);
+        }
+        self.retire(segment, shared);
+    }
+
+    /// The pass with so high a threshold that it makes room.
+    fn limited(&self, pass: Pass, segment: &Segment, number: u32, shared: &Shared) -> Pass {
+        let (Pass::Promote(least) | Pass::Reinsert(least)) = pass else { return pass };
+        let mut bytes = [0; 4];
+        for live in self.live_records(segment, number, shared) {
+            let times = usize::from(live.slot.access.times());
+            bytes[times.min(3)] += live.stored.len + MOVED_MORE;
+        }
+        let max = shared.segment_len() * 3 / 4;
+        let kept = |from: u16| bytes.iter().skip(usize::from(from)).sum::<usize>();
+        let least = (least..=4).find(|from| kept(*from) <= max).unwrap_or(4);
+        match pass {
+            Pass::Promote(_) => Pass::Promote(least),
+            _ => Pass::Reinsert(least),
+        }
+    }
+
+    /// The records of a segment that the index points to.
+    fn live_records<'s>(
+        &'s self,
+        segment: &'s Segment,
+        number: u32,
+        shared: &'s Shared,
+    ) -> impl Iterator<Item = Live<'s>> {
+        let mut records = segment.records(shared.grain);
+        let mut group = Vec::with_capacity(GROUP);
+        std::iter::from_fn(move || {
+            loop {
+                if group.is_empty() {
+                    // All lines of a group are on their way before the first is looked at.
+                    for (at, stored) in records.by_ref().take(GROUP) {
+                        let hash = shared.hash_of(stored.key);
+                        self.index.index().prefetch(hash);
+                        group.push((hash, at, stored));
+                    }
+                    group.reverse();
+                }
+                let (hash, at, stored) = group.pop()?;
+                let offset = u32::try_from(at / shared.grain).unwrap_or(0);
+                if let Some((_, slot)) = self.seat_of(hash, Place { number, offset }) {
+                    return Some(Live { hash, slot, stored });
+                }
+            }
+        })
+    }
+
+    fn move_records(
+        &mut self,
+        segment: &Segment,
+        number: u32,
+        pass: Pass,
+        now: Timestamp,
+        shared: &Shared,
+    ) {
+        let mut records = segment.records(shared.grain);
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            group.clear();
+            for (at, stored) in records.by_ref().take(GROUP) {
+                let hash = shared.hash_of(stored.key);
+                self.index.index().prefetch(hash);
+                group.push((hash, at, stored));
+            }
+            if group.is_empty() {
+                return;
+            }
+            for (hash, at, stored) in &group {
+                let offset = u32::try_from(at / shared.grain).unwrap_or(0);
+                let Some((seat, slot)) = self.seat_of(*hash, Place { number, offset }) else {
+                    continue;
+                };
+                let times = slot.access.times();
+                let (stays, to_main, left) = match pass {
+                    Pass::Compact => (true, segment.is_main, times),
+                    Pass::Promote(least) => (times >= least, true, 0),
+                    Pass::Reinsert(least) => (times >= least, true, times.saturating_sub(1)),
+                };
+                let access = slot.access.with_times(left);
+                let moved = stays
+                    && !stored.meta.expiry.is_past(now)
+                    && self.move_record(stored, slot, access, to_main, seat, now, shared);
+                if !moved {
+                    self.index.remove(seat);
+                    self.count_gone(*hash, slot, stored, segment.is_main, now, shared);
+                }
+            }
+        }
+    }
+
+    /// Writes a record again and points its entry there; `false` when there is no memory.
+    #[expect(clippy::too_many_arguments, reason = "one record with all that is known of it")]
+    fn move_record(
+        &mut self,
+        stored: &Stored<'_>,
+        slot: Slot,
+        access: AccessBits,
+        to_main: bool,
+        seat: Seat,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> bool {
+        // The version that its old place implied is written out.
+        let explicit = shared.versions;
+        let version = match stored.explicit_version || !shared.versions {
+            true => stored.meta.version,
+            false => shared.implicit_version(slot.place),
+        };
+        let meta = Meta { version, ..stored.meta };
+        let new = New { key: stored.key, meta, explicit, value: [stored.value, &[]] };
+        let Ok(written) = self.write(&new, to_main, access, now, shared) else { return false };
+        self.index.set(seat, Slot { place: written.place, access });
+        if let Some(segment) = self.segments.get_mut(written.place.number) {
+            segment.gained(written.len, written.expiry);
+            segment.pins -= 1;
+        }
+        self.counters.moved += 1;
+        true
+    }
+
+    /// Forgets the ended records of one segment, if there can be any; `false` when no segment is due.
+    pub(crate) fn expire_one(&mut self, now: Timestamp, shared: &Shared) -> bool {
+        let large = self
+            .larges
+            .iter()
+            .find(|(_, large)| !large.is_pinned && large.record.current.meta.expiry.is_past(now));
+        if let Some((&number, large)) = large {
+            let hash = shared.hash_of(&large.record.current.key);
+            let len = large.bytes;
+            if let Some((seat, slot)) = self.seat_of(hash, Place { number, offset: 0 }) {
                 self.counters.expired += 1;
-                self.counters.expired_unfetched += u64::from(!slot.access().was_fetched());
-                self.unlink(hash, Located { entry, slot, place }, len);
-            } else if soonest.is_never() || expiry.ms() < soonest.ms() {
+                self.counters.expired_unfetched += u64::from(!slot.access.was_fetched());
+                self.unlink(seat, Old { slot, len }, shared);
+            } else {
+                self.drop_large(number, shared);
+            }
+            return true;
+        }
+        let queues = [&self.small, &self.main];
+        let mut numbers = queues.iter().flat_map(|queue| queue.sealed.iter().chain(&queue.open));
+        let due = numbers.find(|number| {
+            self.segments.get(**number).is_some_and(|segment| {
+                let is_due = segment.soonest_expiry.is_past(now) && segment.walk_again <= now;
+                is_due && segment.pins == 0
+            })
+        });
+        let Some(&number) = due else { return false };
+        let Some(mut segment) = self.segments.remove(number) else { return false };
+        let mut soonest = Expiry::NEVER;
+        let mut ended = Vec::new();
+        for live in self.live_records(&segment, number, shared) {
+            let expiry = live.stored.meta.expiry;
+            if expiry.is_past(now) {
+                ended.push((live.hash, live.slot, live.stored.len));
+            } else if !expiry.is_never() && (soonest.is_never() || expiry.ms() < soonest.ms()) {
                 soonest = expiry;
             }
         }
-        let sealed = self.open != Some(number);
-        if let Some(segment) = self.segments.get_mut(number) {
-            // Nor is it walked again at once when more records that are over at once come in.
-            segment.walk_again = now.plus_ms(1_000);
-            // Expiries that are spread over time would have the segment read again every time: once a
-            // minute is enough, since ended records are never shown anyway.
-            let not_before = now.plus_ms(60_000).ms();
-            segment.soonest_expiry = if soonest.is_never() {
-                soonest
-            } else {
-                Expiry::at_ms(soonest.ms().max(not_before))
-            };
-            if segment.live == 0 && sealed && !segment.pinned {
-                self.release(number);
-                self.counters.reclaimed += 1;
+        for (hash, slot, len) in ended {
+            if let Some((seat, slot)) = self.seat_of(hash, slot.place) {
+                self.counters.expired += 1;
+                self.counters.expired_unfetched += u64::from(!slot.access.was_fetched());
+                self.index.remove(seat);
+                segment.lost(len);
             }
+        }
+        self.passes += 1;
+        // Nor is it walked again at once when more records that are over at once come in.
+        segment.walk_again = now.plus_ms(1_000);
+        // Expiries that are spread over time would have the segment read again every time: once a
+        // minute is enough, since ended records are never shown anyway.
+        let not_before = now.plus_ms(60_000).ms();
+        segment.soonest_expiry = match soonest.is_never() {
+            true => soonest,
+            false => Expiry::at_ms(soonest.ms().max(not_before)),
+        };
+        let is_open = [self.small.open, self.main.open].contains(&Some(number));
+        if segment.live == 0 && !is_open {
+            self.queue(segment.is_main).sealed.retain(|sealed| *sealed != number);
+            self.retire(segment, shared);
+            self.counters.reclaimed += 1;
+            self.give_back(1);
+        } else {
+            self.segments.insert(number, segment);
         }
         true
     }

@@ -1,22 +1,34 @@
-//! A shard: an index, its segments, and the steps that an update is made of.
+//! A shard: what its writers change under its lock, and the index that readers use without.
 //!
 //! An update *writes* its new records first (they lie in a segment but nothing points to them), then
-//! *links* them. Writing may reclaim memory and may be refused; linking cannot fail. So an update of
-//! several keys that is refused half-way has changed nothing: what it wrote is garbage.
+//! *links* them. Writing may be refused; linking cannot fail. So an update of several keys that is refused
+//! half-way has changed nothing: what it wrote is garbage.
 
 use crate::access::AccessBits;
-use crate::index::{Entry, Index, Place, Slot};
-use crate::layout::{self, HEAD_LEN_MAX, Stored};
+use crate::ghost::Ghost;
+use crate::large::{Large, LargeWriter};
+use crate::layout::Head;
+use crate::place::{Index, IndexWriter, Place, Slot};
 use crate::segment::{Segment, SegmentTable};
 use crate::shared::Shared;
-use std::collections::VecDeque;
-use todana_engine::{Access, Edit, Error, NewVersion, Payload, Value, View};
-use todana_record::{Expiry, Meta, Position, Timestamp};
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use todana_engine::Error;
+use todana_index::{Check, Seat};
+use todana_io::epoch::{self, Mark};
+use todana_io::{Retired, SegmentWriter};
+use todana_record::{Expiry, Meta, Timestamp};
 
-/// Records of this many bytes and more are written over where they lie when their length stays. It
-/// takes a version that is written out: eight bytes, at most 1.6 %, against moving as much again when
-/// the garbage of a full store is reclaimed.
-pub(crate) const IN_PLACE_LEN_MIN: usize = 512;
+/// A part of the cache.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Shard {
+    pub(crate) index: Arc<Index>,
+    pub(crate) writer: Mutex<Writer>,
+}
 
 /// Counters of a shard, since it was made.
 #[derive(Debug, Default, Clone)]
@@ -34,548 +46,466 @@ pub(crate) struct Counters {
     pub(crate) reclaimed: u64,
 }
 
-/// A part of the cache under one lock.
-#[derive(Debug)]
-pub(crate) struct Shard {
-    pub(crate) index: Index,
-    pub(crate) segments: SegmentTable,
-    pub(crate) open: Option<u32>,
-    /// Sealed segments, oldest first.
+/// Segments and large records in the order in which they were begun.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
     pub(crate) sealed: VecDeque<u32>,
-    /// Bytes of all segments.
-    pub(crate) segment_bytes: usize,
+    pub(crate) open: Option<u32>,
+    pub(crate) bytes: usize,
+}
+
+/// A large record and where it stands.
+#[derive(Debug)]
+pub(crate) struct LargeRecord {
+    pub(crate) record: LargeWriter,
+    pub(crate) is_main: bool,
+    pub(crate) opened: Timestamp,
+    /// Bytes that are accounted for it.
+    pub(crate) bytes: usize,
+    /// Written and not linked yet.
+    pub(crate) is_pinned: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) index: IndexWriter,
+    pub(crate) segments: SegmentTable,
+    pub(crate) larges: HashMap<u32, LargeRecord>,
+    /// New records.
+    pub(crate) small: Queue,
+    /// Those that were fetched again.
+    pub(crate) main: Queue,
+    pub(crate) ghost: Ghost,
+    /// Empty segments.
+    pub(crate) free: Vec<SegmentWriter>,
+    /// Segments that somebody may still look at.
+    limbo: VecDeque<Retired>,
+    /// Numbers of segments that were never used, and of some whose memory was given back.
+    numbers: Range<u32>,
+    returned: Vec<u32>,
+    large_numbers: Range<u32>,
+    /// Numbers of large records that are gone, each to be used again once its mark is over.
+    free_large: VecDeque<(Mark, u32)>,
     pub(crate) limit_bytes: usize,
     pub(crate) counters: Counters,
     /// Where the job *ages* stands.
-    pub(crate) sweep_from: usize,
-    scratch: Vec<u8>,
+    pub(crate) sweep_from: Option<u64>,
+    /// Rises whenever a reclaim pass, or growth, has made seats void.
+    pub(crate) passes: u64,
 }
 
-/// A record found in the index.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Located {
-    pub(crate) entry: Entry,
-    pub(crate) slot: Slot,
-    pub(crate) place: Place,
-}
-
-/// An edit ready to be linked: its bytes, if any, are in a segment.
+/// A record that is written and not linked.
 #[derive(Debug)]
-pub(crate) enum Prepared {
-    Nothing,
-    Link { place: Place, len: usize, expiry: Expiry, version: u64, access: Option<AccessBits> },
-    Overwrite { bytes: Vec<u8>, expiry: Expiry, version: u64, access: Option<AccessBits> },
-    Remark { meta: Meta, version_changes: bool, fetch: bool },
-    Remove,
+pub(crate) struct Written {
+    pub(crate) place: Place,
+    pub(crate) len: usize,
+    pub(crate) expiry: Expiry,
+    pub(crate) version: u64,
+    pub(crate) access: AccessBits,
 }
 
-impl Shard {
-    pub(crate) fn new(limit_bytes: usize) -> Shard {
-        Shard {
-            index: Index::new(),
-            segments: SegmentTable::default(),
-            open: None,
-            sealed: VecDeque::new(),
-            segment_bytes: 0,
+/// A record to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct New<'n> {
+    pub(crate) key: &'n [u8],
+    /// The version is the one to be written out, if `explicit`.
+    pub(crate) meta: Meta,
+    pub(crate) explicit: bool,
+    pub(crate) value: [&'n [u8]; 2],
+}
+
+/// An index entry's record, as far as its writer needs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Old {
+    pub(crate) slot: Slot,
+    /// Bytes that are accounted for it.
+    pub(crate) len: usize,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        index: IndexWriter,
+        limit_bytes: usize,
+        numbers: Range<u32>,
+        large_numbers: Range<u32>,
+        grain: usize,
+    ) -> Writer {
+        Writer {
+            index,
+            segments: SegmentTable::new(numbers.start, grain),
+            larges: HashMap::new(),
+            small: Queue::default(),
+            main: Queue::default(),
+            ghost: Ghost::default(),
+            free: Vec::new(),
+            limbo: VecDeque::new(),
+            numbers,
+            returned: Vec::new(),
+            large_numbers,
+            free_large: VecDeque::new(),
             limit_bytes,
             counters: Counters::default(),
-            sweep_from: 0,
-            scratch: Vec::new(),
+            sweep_from: Some(0),
+            passes: 0,
         }
+    }
+
+    /// Bytes of the index and what belongs to it.
+    pub(crate) fn index_bytes(&self) -> usize {
+        usize::try_from(self.index.index().bytes()).unwrap_or(usize::MAX) + self.ghost.bytes()
     }
 
     /// Bytes that it holds.
-    pub(crate) fn bytes(&self) -> usize {
-        self.segment_bytes + self.index.bytes()
+    pub(crate) fn bytes(&self, shared: &Shared) -> usize {
+        self.small.bytes
+            + self.main.bytes
+            + self.free.len() * shared.segment_len()
+            + self.index_bytes()
     }
 
-    /// Forgets everything; gives what there was, to be dropped where nobody waits for it.
-    pub(crate) fn clear(&mut self) -> Shard {
-        let counters = std::mem::take(&mut self.counters);
-        std::mem::replace(self, Shard { counters, ..Shard::new(self.limit_bytes) })
-    }
-
-    /// Finds the record of a key, ended or not.
+    /// Where the record of a key stands, with it, or where it would stand.
     #[inline]
-    pub(crate) fn locate(&self, hash: u64, key: &[u8]) -> Option<(Located, &Segment, Stored<'_>)> {
-        let mut found = None;
-        let (entry, slot) = self.index.find(hash, |slot| {
-            found = self.segments.at(slot.place()).filter(|(_, stored)| stored.key == key);
-            found.is_some()
-        })?;
-        let (segment, stored) = found?;
-        Some((Located { entry, slot, place: slot.place() }, segment, stored))
+    pub(crate) fn seek(&self, hash: u64, key: &[u8]) -> (Seat, Option<Old>) {
+        self.index.seek(hash, |slot| match self.len_at(slot.place, Some(key)) {
+            Some(len) => Check::Is(Old { slot, len }),
+            None => Check::IsNot,
+        })
     }
 
-    /// Looks at the record of a key. The second part tells whether it is there but has ended.
+    /// The length of the record at a place, if it is the key's.
     #[inline]
-    pub(crate) fn view(
-        &self,
-        hash: u64,
-        key: &[u8],
-        now: Timestamp,
-        shared: &Shared,
-    ) -> (Option<(Located, View<'_>)>, bool) {
-        match self.locate(hash, key) {
-            Some((_, _, stored)) if stored.meta.expiry.is_past(now) => (None, true),
-            Some((located, segment, stored)) => {
-                (Some((located, view_of(located.slot, segment, stored, now, shared))), false)
-            }
-            None => (None, false),
+    fn len_at(&self, place: Place, key: Option<&[u8]>) -> Option<usize> {
+        if place.is_large() {
+            let large = self.larges.get(&place.number)?;
+            let is_it = key.is_none_or(|key| &*large.record.current.key == key);
+            return is_it.then_some(large.bytes);
         }
+        let stored = self.segments.stored(place)?;
+        key.is_none_or(|key| stored.key == key).then_some(stored.len)
     }
 
-    /// What an edit of a record that was just looked at has to know of it.
-    pub(crate) fn before<'v>(&self, located: Located, view: &'v View<'v>) -> Before<'v> {
-        let stored = self.segments.at(located.place);
-        Before {
-            view,
-            explicit_version: stored.is_some_and(|(_, stored)| stored.explicit_version),
-            access: located.slot.access(),
-            upcoming_version: self.upcoming_version(),
-        }
-    }
-
-    /// Marks a record as fetched now.
-    #[inline]
-    pub(crate) fn mark_fetched(&mut self, located: Located, now: Timestamp) {
-        let marked = located.slot.with_access(located.slot.access().fetched_at(now));
-        if marked != located.slot {
-            self.index.set(located.entry, marked);
-        }
-    }
-
-    /// Writes what an edit needs.
-    pub(crate) fn prepare(
-        &mut self,
-        encoded: Encoded,
-        now: Timestamp,
-        shared: &Shared,
-    ) -> Result<Prepared, Error> {
-        match encoded {
-            Encoded::Nothing => Ok(Prepared::Nothing),
-            Encoded::Remove => Ok(Prepared::Remove),
-            Encoded::Remark { meta, version_changes, fetch } => {
-                Ok(Prepared::Remark { meta, version_changes, fetch })
-            }
-            Encoded::Record { bytes, expiry, version, access } => {
-                let len = bytes.len();
-                let place = self.write(bytes, now, shared)?;
-                let implicit = self
-                    .segments
-                    .get(place.segment)
-                    .map_or(0, |segment| segment.implicit_version(place.offset));
-                let version = match version {
-                    Some(version) => version,
-                    None if shared.versions => implicit,
-                    None => 0,
-                };
-                Ok(Prepared::Link { place, len, expiry, version, access })
-            }
-        }
-    }
-
-    /// Links what was prepared. Gives the record's version afterwards, 0 when there is none.
-    pub(crate) fn link(
-        &mut self,
-        hash: u64,
-        key: &[u8],
-        prepared: Prepared,
-        now: Timestamp,
-        shared: &Shared,
-    ) -> u64 {
-        let present = self.locate(hash, key).map(|(located, _, stored)| {
-            (located, stored.len, stored.meta, stored.explicit_version)
+    /// Where the entry of a place stands.
+    pub(crate) fn seat_of(&self, hash: u64, place: Place) -> Option<(Seat, Slot)> {
+        let (seat, slot) = self.index.seek(hash, |slot| match slot.place == place {
+            true => Check::Is(slot),
+            false => Check::IsNot,
         });
-        match prepared {
-            Prepared::Nothing => match present {
-                Some((located, _, meta, explicit)) if !meta.expiry.is_past(now) => {
-                    self.version_at(located.place, meta.version, explicit, shared)
-                }
-                _ => 0,
-            },
-            Prepared::Remove => {
-                if let Some((located, len, ..)) = present {
-                    self.unlink(hash, located, len);
-                }
-                0
-            }
-            Prepared::Remark { meta, version_changes, fetch } => {
-                let Some((located, ..)) = present else { return 0 };
-                if let Some(segment) = self.segments.get_mut(located.place.segment) {
-                    let bytes = &mut segment.bytes[located.place.offset as usize..];
-                    layout::overwrite_meta(bytes, &meta, version_changes);
-                    segment.note_expiry(meta.expiry);
-                }
-                if fetch {
-                    self.mark_fetched(located, now);
-                }
-                meta.version
-            }
-            Prepared::Overwrite { bytes, expiry, version, access } => {
-                let Some((located, ..)) = present else { return 0 };
-                self.counters.stored += 1;
-                if let Some(segment) = self.segments.get_mut(located.place.segment) {
-                    let start = located.place.offset as usize;
-                    segment.bytes[start..start + bytes.len()].copy_from_slice(&bytes);
-                    segment.note_expiry(expiry);
-                }
-                let access = access.unwrap_or_else(|| AccessBits::stored(now));
-                self.index.set(located.entry, located.slot.with_access(access));
-                if bytes.capacity() <= shared.segment_len / 8 {
-                    self.scratch = bytes;
-                }
-                version
-            }
-            Prepared::Link { place, len, expiry, version, access } => {
-                self.counters.stored += 1;
-                let access = access.unwrap_or_else(|| AccessBits::stored(now));
-                let slot = Slot::new(hash, place, access);
-                if let Some(segment) = self.segments.get_mut(place.segment) {
-                    segment.gained(len, expiry);
-                    segment.pinned = false;
-                }
-                match present {
-                    Some((located, old_len, ..)) => {
-                        self.index.set(located.entry, slot);
-                        self.forget(located.place, old_len);
-                    }
-                    None => self.insert(hash, slot, shared),
-                }
-                version
-            }
-        }
+        slot.map(|slot| (seat, slot))
     }
 
-    fn version_at(&self, place: Place, version: u64, explicit: bool, shared: &Shared) -> u64 {
-        if explicit || !shared.versions {
-            return version;
-        }
-        self.segments.get(place.segment).map_or(0, |segment| segment.implicit_version(place.offset))
+    pub(crate) fn queue(&mut self, is_main: bool) -> &mut Queue {
+        if is_main { &mut self.main } else { &mut self.small }
     }
 
-    /// Adds an entry to the index.
-    pub(crate) fn insert(&mut self, hash: u64, slot: Slot, shared: &Shared) {
-        let segments = &self.segments;
-        self.index.insert(hash, slot, |slot| {
-            segments.at(slot.place()).map_or(0, |(_, stored)| shared.hash.of(stored.key))
-        });
-    }
-
-    /// Removes a record from the index.
-    pub(crate) fn unlink(&mut self, hash: u64, located: Located, len: usize) {
-        self.index.remove(located.entry, hash);
-        self.forget(located.place, len);
-    }
-
-    /// Notes that nothing points to a record any more; frees its segment if it was the last one of a
-    /// sealed segment.
-    fn forget(&mut self, place: Place, len: usize) {
-        let Some(segment) = self.segments.get_mut(place.segment) else { return };
-        segment.lost(len);
-        // Sealed ordinary segments that became empty are found, oldest first, by the reclaim pass.
-        if segment.live == 0 && segment.large && !segment.pinned {
-            self.release(place.segment);
-        }
-    }
-
-    /// Takes a sealed segment away; its number stays taken.
-    pub(crate) fn detach(&mut self, number: u32) -> Option<Segment> {
-        let segment = self.segments.take(number)?;
-        self.segment_bytes -= segment.capacity;
-        if let Some(at) = self.sealed.iter().position(|&sealed| sealed == number) {
-            self.sealed.remove(at);
-        }
-        Some(segment)
-    }
-
-    /// Gives the memory of a sealed segment back that nothing points to.
-    pub(crate) fn release(&mut self, number: u32) {
-        if self.detach(number).is_some() {
-            self.segments.free_number(number);
-        }
-    }
-
-    /// Appends a record to a segment, making room first. The segment is pinned until the record is
-    /// linked.
-    fn write(&mut self, record: Vec<u8>, now: Timestamp, shared: &Shared) -> Result<Place, Error> {
-        if record.len() > shared.segment_len / 8 {
-            return self.write_large(record, now, shared);
-        }
-        let number = match self.open {
-            Some(number)
-                if self.segments.get(number).is_some_and(|open| open.room() >= record.len()) =>
-            {
-                number
-            }
-            _ => self.open_segment(now, shared)?,
+    /// The least implicit version that a record written to a queue now can get.
+    pub(crate) fn upcoming_version(&self, is_main: bool, shared: &Shared) -> u64 {
+        let open = if is_main { self.main.open } else { self.small.open };
+        let Some((number, segment)) = open.and_then(|open| Some((open, self.segments.get(open)?)))
+        else {
+            return u64::MAX;
         };
-        let place = self.append(number, &record);
-        self.scratch = record;
-        Ok(place)
+        let offset = segment.memory.len().div_ceil(shared.grain);
+        shared.implicit_version(Place { number, offset: u32::try_from(offset).unwrap_or(0) })
     }
 
-    /// Appends to the open segment, which has the room.
-    pub(crate) fn append(&mut self, number: u32, record: &[u8]) -> Place {
-        let mut offset = 0;
-        if let Some(open) = self.segments.get_mut(number) {
-            // An ordinary segment is at most 2^20 bytes.
-            offset = u32::try_from(open.bytes.len()).unwrap_or(u32::MAX);
-            open.bytes.extend_from_slice(record);
-            open.pinned = true;
+    /// Writes a record behind the others of a queue.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn write(
+        &mut self,
+        new: &New<'_>,
+        is_main: bool,
+        access: AccessBits,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> Result<Written, Error> {
+        let [first, second] = new.value;
+        let value_len = first.len() + second.len();
+        let head = Head::new(&new.meta, new.explicit, new.key.len(), value_len);
+        let len = head.len() + new.key.len() + value_len;
+        if len > shared.record_len_max() {
+            return self.write_large(new, is_main, access, now, shared);
         }
-        Place { segment: number, offset }
-    }
-
-    /// Seals the open segment and opens another.
-    pub(crate) fn open_segment(&mut self, now: Timestamp, shared: &Shared) -> Result<u32, Error> {
-        if let Some(full) = self.open.take() {
-            self.sealed.push_back(full);
-        }
-        self.make_room(shared.segment_len, now, shared)?;
-        // Reclaiming may have opened one for the records that it kept.
-        if let Some(number) = self.open {
-            let half_empty = shared.segment_len / 2;
-            if self.segments.get(number).is_some_and(|open| open.room() >= half_empty) {
-                return Ok(number);
+        let number = self.open_with_room(len, is_main, now, shared)?;
+        let Some(segment) = self.segments.get_mut(number) else {
+            return Err(out_of_memory(shared));
+        };
+        let at = segment.memory.len();
+        if let Some(mut rest) = segment.memory.spare(len) {
+            for part in [&head[..], new.key, first, second] {
+                // They are as long together.
+                let Some((place, after)) = rest.split_at_mut_checked(part.len()) else { break };
+                place.copy_from_slice(part);
+                rest = after;
             }
-            self.sealed.extend(self.open.take());
         }
-        let base = shared.next_versions(shared.segment_len as u64);
-        let number = self
-            .segments
-            .add(Segment::ordinary(shared.segment_len, base, now))
-            .ok_or(Error::OutOfMemory { limit_bytes: self.limit_bytes as u64 })?;
-        self.segment_bytes += shared.segment_len;
-        self.open = Some(number);
+        // The next record begins at a grain.
+        let padded = len.next_multiple_of(shared.grain).min(segment.memory.room());
+        segment.memory.take(padded);
+        segment.memory.publish();
+        segment.pins += 1;
+        let place = Place { number, offset: u32::try_from(at / shared.grain).unwrap_or(0) };
+        let version = match (shared.versions, new.explicit) {
+            (false, _) => 0,
+            (true, true) => new.meta.version,
+            (true, false) => shared.implicit_version(place),
+        };
+        Ok(Written { place, len, expiry: new.meta.expiry, version, access })
+    }
+
+    /// A segment of a queue with so much room.
+    #[inline]
+    fn open_with_room(
+        &mut self,
+        len: usize,
+        is_main: bool,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> Result<u32, Error> {
+        if let Some(number) = self.queue(is_main).open
+            && self.segments.get(number).is_some_and(|open| open.memory.room() >= len)
+        {
+            return Ok(number);
+        }
+        self.open_segment(is_main, now, shared)
+    }
+
+    #[cold]
+    fn open_segment(
+        &mut self,
+        is_main: bool,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> Result<u32, Error> {
+        let Some(memory) = self.take_segment(shared) else {
+            self.counters.out_of_memory += 1;
+            return Err(out_of_memory(shared));
+        };
+        let number = u32::try_from(memory.number() + 1).unwrap_or(0);
+        shared.begin_versions(number);
+        self.segments.insert(number, Segment::new(memory, is_main, now));
+        let queue = self.queue(is_main);
+        queue.sealed.extend(queue.open.replace(number));
+        queue.bytes += shared.segment_len();
         Ok(number)
+    }
+
+    /// An empty segment. When all wait for readers, one more than the limit allows: they will be back.
+    fn take_segment(&mut self, shared: &Shared) -> Option<SegmentWriter> {
+        self.collect();
+        if let Some(free) = self.free.pop() {
+            return Some(free);
+        }
+        let fits = self.bytes(shared) + shared.segment_len() <= self.limit_bytes;
+        if !fits && !shared.evicts {
+            return None;
+        }
+        let number = self.returned.pop().or_else(|| self.numbers.next())?;
+        shared.arena.writer(number as usize - 1)
+    }
+
+    /// Takes segments back that nobody looks at any more.
+    pub(crate) fn collect(&mut self) {
+        while let Some(retired) = self.limbo.pop_front() {
+            match retired.reuse() {
+                Ok(memory) => self.free.push(memory),
+                Err(retired) => {
+                    self.limbo.push_front(retired);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes a segment away that nothing points to.
+    pub(crate) fn retire(&mut self, segment: Segment, shared: &Shared) {
+        self.queue(segment.is_main).bytes -= shared.segment_len();
+        self.limbo.push_back(segment.memory.retire());
+    }
+
+    /// Gives the memory of free segments back to the system, but for `keep` of them.
+    pub(crate) fn give_back(&mut self, keep: usize) {
+        self.collect();
+        while self.free.len() > keep {
+            let Some(memory) = self.free.pop() else { return };
+            let number = u32::try_from(memory.number() + 1);
+            if memory.give_back().is_ok() {
+                self.returned.extend(number);
+            }
+        }
     }
 
     fn write_large(
         &mut self,
-        record: Vec<u8>,
+        new: &New<'_>,
+        is_main: bool,
+        access: AccessBits,
         now: Timestamp,
         shared: &Shared,
-    ) -> Result<Place, Error> {
-        let len = record.len();
+    ) -> Result<Written, Error> {
+        let len = new.key.len() + new.value[0].len() + new.value[1].len();
         if len > self.limit_bytes / 2 {
             let max = self.limit_bytes as u64 / 2;
             return Err(Error::ValueTooLarge { len: len as u64, max });
         }
         self.make_room(len, now, shared)?;
-        let base = shared.next_versions(1);
-        let mut segment = Segment::large(record, base, now);
-        segment.pinned = true;
-        let number = self
-            .segments
-            .add(segment)
-            .ok_or(Error::OutOfMemory { limit_bytes: self.limit_bytes as u64 })?;
-        self.segment_bytes += len;
-        self.sealed.push_back(number);
-        Ok(Place { segment: number, offset: 0 })
+        let number = self.take_large_number().ok_or_else(|| out_of_memory(shared))?;
+        let mut meta = new.meta;
+        if shared.versions && !new.explicit {
+            meta.version = shared.next_versions(1);
+        }
+        let record = LargeWriter::new(new.key, meta, new.value);
+        let Ok(record) = record else {
+            self.free_large.push_back((epoch::mark(), number));
+            return Err(out_of_memory(shared));
+        };
+        let bytes = record.current.bytes();
+        shared.larges.set(number, Some(record.current.clone()));
+        let large = LargeRecord { record, is_main, opened: now, bytes, is_pinned: true };
+        self.larges.insert(number, large);
+        let queue = self.queue(is_main);
+        queue.sealed.push_back(number);
+        queue.bytes += bytes;
+        let place = Place { number, offset: 0 };
+        let version = if shared.versions { meta.version } else { 0 };
+        Ok(Written { place, len: bytes, expiry: meta.expiry, version, access })
     }
 
-    /// The least implicit version that a record written now can get.
-    pub(crate) fn upcoming_version(&self) -> u64 {
-        let open = self.open.and_then(|open| self.segments.get(open));
-        open.map_or(u64::MAX, |open| open.version_base + open.bytes.len() as u64)
+    fn take_large_number(&mut self) -> Option<u32> {
+        if self.free_large.front().is_some_and(|(mark, _)| epoch::is_over(*mark)) {
+            return self.free_large.pop_front().map(|(_, number)| number);
+        }
+        self.large_numbers.next()
     }
 
-    /// Makes a record ready to be written over one that lies there, if that is possible: both of the
-    /// same length, with their versions written out, and long enough to be worth it. Else it is
-    /// written anew.
-    pub(crate) fn prepare_over(
+    /// Replaces a large record by another state of the same memory, or of memory that has grown.
+    pub(crate) fn change_large(
         &mut self,
-        place: Place,
-        encoded: Encoded,
+        number: u32,
+        shared: &Shared,
+        change: impl FnOnce(&mut LargeWriter) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let Some(large) = self.larges.get_mut(&number) else { return Err(out_of_memory(shared)) };
+        change(&mut large.record).map_err(|_| out_of_memory(shared))?;
+        let (before, after) = (large.bytes, large.record.current.bytes());
+        large.bytes = after;
+        let (current, is_main) = (large.record.current.clone(), large.is_main);
+        shared.larges.set(number, Some(current));
+        let queue = self.queue(is_main);
+        queue.bytes = queue.bytes + after - before;
+        self.counters.stored += 1;
+        Ok(())
+    }
+
+    /// Adds bytes at the end of a large record.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn grow_large(
+        &mut self,
+        number: u32,
+        meta: Meta,
+        bytes: &[u8],
         now: Timestamp,
         shared: &Shared,
-    ) -> Result<Prepared, Error> {
-        if let Encoded::Record { bytes, expiry, version, access } = &encoded
-            && bytes.len() >= IN_PLACE_LEN_MIN
-            && version.is_some() == shared.versions
-            && let Some((_, stored)) = self.segments.at(place)
-            && stored.len == bytes.len()
-            && stored.explicit_version == shared.versions
-        {
-            let (expiry, version, access) = (*expiry, version.unwrap_or(0), *access);
-            if let Encoded::Record { bytes, .. } = encoded {
-                return Ok(Prepared::Overwrite { bytes, expiry, version, access });
+    ) -> Result<(), Error> {
+        let Some(large) = self.larges.get_mut(&number) else { return Err(out_of_memory(shared)) };
+        let more = large.record.more_for(bytes.len());
+        if more > 0 {
+            // It is not to be evicted itself.
+            large.is_pinned = true;
+            let made = self.make_room(more, now, shared);
+            if let Some(large) = self.larges.get_mut(&number) {
+                large.is_pinned = false;
             }
-            return Ok(Prepared::Nothing);
+            made?;
         }
-        self.prepare(encoded, now, shared)
+        self.change_large(number, shared, |large| large.append(meta, bytes))
     }
 
-    /// A buffer to encode a record in.
-    pub(crate) fn scratch(&mut self) -> Vec<u8> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
-        scratch
+    /// Takes a large record away.
+    pub(crate) fn drop_large(&mut self, number: u32, shared: &Shared) -> Option<Arc<Large>> {
+        let large = self.larges.remove(&number)?;
+        shared.larges.set(number, None);
+        let queue = self.queue(large.is_main);
+        queue.bytes -= large.bytes;
+        queue.sealed.retain(|sealed| *sealed != number);
+        self.free_large.push_back((epoch::mark(), number));
+        Some(large.record.current)
     }
 
-    /// Takes back the pin of a record that will not be linked.
-    pub(crate) fn abandon(&mut self, prepared: &Prepared) {
-        if let Prepared::Link { place, .. } = prepared
-            && let Some(segment) = self.segments.get_mut(place.segment)
-        {
-            segment.pinned = false;
-            if segment.large {
-                self.release(place.segment);
+    /// Points the index to a record that was written, instead of `old`.
+    pub(crate) fn link(
+        &mut self,
+        seat: Seat,
+        old: Option<Old>,
+        written: &Written,
+        shared: &Shared,
+    ) -> Result<(), Error> {
+        let Written { place, len, expiry, access, .. } = *written;
+        let slot = Slot { place, access };
+        match old {
+            Some(old) => {
+                self.index.set(seat, slot);
+                self.forget(old, shared);
             }
+            None => self.index.insert(seat, slot).map_err(|_| out_of_memory(shared))?,
         }
-    }
-}
-
-/// An edit without borrows.
-#[derive(Debug)]
-pub(crate) enum Encoded {
-    Nothing,
-    Remove,
-    Remark { meta: Meta, version_changes: bool, fetch: bool },
-    Record { bytes: Vec<u8>, expiry: Expiry, version: Option<u64>, access: Option<AccessBits> },
-}
-
-/// The record that an edit was computed from.
-#[derive(Clone, Copy)]
-pub(crate) struct Before<'v> {
-    pub(crate) view: &'v View<'v>,
-    pub(crate) explicit_version: bool,
-    pub(crate) access: AccessBits,
-    /// The least implicit version that a record written now can get.
-    pub(crate) upcoming_version: u64,
-}
-
-impl Before<'_> {
-    /// The version that a record of this length has to be given expressly when it takes the place of
-    /// this one: when the implicit one would not be higher, so that versions of a key rise; and when it
-    /// is long enough to be written over where it lies, next time.
-    fn express_version(&self, len: u64, shared: &Shared) -> Option<u64> {
-        let rises = self.view.meta.version < self.upcoming_version;
-        let long = len >= IN_PLACE_LEN_MIN as u64;
-        (shared.versions && (!rises || long)).then(|| shared.next_versions(1))
-    }
-}
-
-/// Makes an edit independent of what it borrows. `out` is an empty buffer.
-pub(crate) fn encode_edit(
-    key: &[u8],
-    current: Option<Before<'_>>,
-    edit: Edit<'_>,
-    mut out: Vec<u8>,
-    now: Timestamp,
-    shared: &Shared,
-) -> Result<Encoded, Error> {
-    let express = |version: NewVersion, value_len: u64| match version {
-        NewVersion::Given(version) => shared.versions.then_some(version),
-        NewVersion::Next => {
-            current.and_then(|before| before.express_version(value_len + key.len() as u64, shared))
-        }
-    };
-    match (edit, current) {
-        (Edit::Keep, _) | (Edit::Append { .. } | Edit::Touch(_), None) => Ok(Encoded::Nothing),
-        (Edit::Remove, _) => Ok(Encoded::Remove),
-        (Edit::Put(put), _) => {
-            shared.check_value_len(put.value.len())?;
-            let version = express(put.version, put.value.len());
-            let meta = Meta {
-                flags: put.flags,
-                expiry: put.expiry,
-                version: version.unwrap_or(0),
-                kind: put.kind,
-                stale: put.stale,
-                won: put.won,
-            };
-            begin_record(&mut out, key, &meta, version.is_some(), put.value.len());
-            match &put.value {
-                Payload::Bytes(bytes) => out.extend_from_slice(bytes),
-                Payload::Joined(first, second) => {
-                    out.extend_from_slice(first);
-                    out.extend_from_slice(second);
+        self.counters.stored += 1;
+        match self.segments.get_mut(place.number) {
+            Some(segment) => {
+                segment.gained(len, expiry);
+                segment.pins -= 1;
+            }
+            None => {
+                if let Some(large) = self.larges.get_mut(&place.number) {
+                    large.is_pinned = false;
                 }
-                Payload::Staged(staged) => out.extend_from_slice(staged.as_bytes()),
             }
-            let (expiry, access) = (put.expiry, None);
-            Ok(Encoded::Record { bytes: out, expiry, version, access })
         }
-        (Edit::Append { bytes, expiry, version }, Some(Before { view, .. })) => {
-            let old = view.value.as_bytes().unwrap_or_default();
-            let len = old.len() as u64 + bytes.len() as u64;
-            shared.check_value_len(len)?;
-            let version = express(version, len);
-            let meta = Meta {
-                expiry: expiry.unwrap_or(view.meta.expiry),
-                version: version.unwrap_or(0),
-                stale: false,
-                won: false,
-                ..view.meta
-            };
-            begin_record(&mut out, key, &meta, version.is_some(), len);
-            out.extend_from_slice(old);
-            out.extend_from_slice(bytes);
-            let (expiry, access) = (meta.expiry, None);
-            Ok(Encoded::Record { bytes: out, expiry, version, access })
+        Ok(())
+    }
+
+    /// Takes back what was written and will not be linked.
+    pub(crate) fn abandon(&mut self, written: &Written, shared: &Shared) {
+        match self.segments.get_mut(written.place.number) {
+            Some(segment) => segment.pins -= 1,
+            None => drop(self.drop_large(written.place.number, shared)),
         }
-        (Edit::Touch(touch), Some(Before { view, explicit_version, access, .. })) => {
-            let version = match touch.version {
-                None => view.meta.version,
-                Some(NewVersion::Given(version)) => version,
-                Some(NewVersion::Next) => shared.next_versions(1),
-            };
-            let meta = Meta {
-                expiry: touch.expiry.unwrap_or(view.meta.expiry),
-                stale: touch.stale.unwrap_or(view.meta.stale),
-                won: touch.won.unwrap_or(view.meta.won),
-                version: if shared.versions { version } else { 0 },
-                ..view.meta
-            };
-            let version_changes = shared.versions && touch.version.is_some();
-            let expiry_fits = view.meta.expiry.is_never() == meta.expiry.is_never();
-            if expiry_fits && (explicit_version || !version_changes) {
-                let fetch = touch.fetch;
-                return Ok(Encoded::Remark { meta, version_changes, fetch });
-            }
-            let value = view.value.as_bytes().unwrap_or_default();
-            let len = value.len() as u64;
-            begin_record(&mut out, key, &meta, shared.versions, len);
-            out.extend_from_slice(value);
-            let access = if touch.fetch { access.fetched_at(now) } else { access };
-            let version = shared.versions.then_some(meta.version);
-            let (expiry, access) = (meta.expiry, Some(access));
-            Ok(Encoded::Record { bytes: out, expiry, version, access })
+    }
+
+    /// Removes a record from the index.
+    pub(crate) fn unlink(&mut self, seat: Seat, old: Old, shared: &Shared) {
+        self.index.remove(seat);
+        self.forget(old, shared);
+    }
+
+    /// Notes that nothing points to a record any more.
+    #[inline]
+    pub(crate) fn forget(&mut self, old: Old, shared: &Shared) {
+        match self.segments.get_mut(old.slot.place.number) {
+            Some(segment) => segment.lost(old.len),
+            None => drop(self.drop_large(old.slot.place.number, shared)),
         }
+    }
+
+    /// Forgets everything; gives the segments and large records that there were.
+    pub(crate) fn clear(&mut self, shared: &Shared) -> Result<(), Error> {
+        self.index.clear().map_err(|_| out_of_memory(shared))?;
+        self.passes += 1;
+        let segments = self.segments.take_all();
+        segments.into_iter().for_each(|segment| self.retire(segment, shared));
+        let numbers: Vec<u32> = self.larges.keys().copied().collect();
+        numbers.into_iter().for_each(|number| drop(self.drop_large(number, shared)));
+        self.small = Queue::default();
+        self.main = Queue::default();
+        self.ghost = Ghost::default();
+        Ok(())
     }
 }
 
-/// Writes everything of a record but its value, for which it leaves exactly the room.
-fn begin_record(out: &mut Vec<u8>, key: &[u8], meta: &Meta, explicit: bool, value_len: u64) {
-    let len = HEAD_LEN_MAX + key.len() + usize::try_from(value_len).unwrap_or(0);
-    if out.capacity() < len {
-        out.reserve_exact(len);
-    }
-    layout::encode_head(out, meta, explicit, key.len(), value_len);
-    out.extend_from_slice(key);
-}
-
-/// The engine's view of a record in a segment.
-#[inline]
-pub(crate) fn view_of<'s>(
-    slot: Slot,
-    segment: &Segment,
-    stored: Stored<'s>,
-    now: Timestamp,
-    shared: &Shared,
-) -> View<'s> {
-    let mut meta = stored.meta;
-    if !stored.explicit_version && shared.versions {
-        meta.version = segment.implicit_version(slot.place().offset);
-    }
-    let access = slot.access();
-    View {
-        key: stored.key,
-        meta,
-        value: Value::Bytes(stored.value),
-        position: Position::START,
-        access: Access { hit_before: access.was_fetched(), idle_s: access.idle_s(now) },
-    }
+pub(crate) fn out_of_memory(shared: &Shared) -> Error {
+    Error::OutOfMemory { limit_bytes: shared.limit_bytes() }
 }

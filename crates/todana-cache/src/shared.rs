@@ -1,18 +1,30 @@
 //! What all shards of a cache use.
 
+use crate::large::LargeTable;
+use crate::layout::{self, Stored};
 use crate::options::CacheOptions;
+use crate::place::{LARGE_FROM, OFFSET_BITS, Place, Slot};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use todana_engine::{Error, Listener, View};
-use todana_record::IndexHash;
+use todana_engine::{Access, Error, Listener, Value, View};
+use todana_io::Arena;
+use todana_io::epoch::Pin;
+use todana_record::{IndexHash, Position, Timestamp};
 
 /// What all shards use.
 pub(crate) struct Shared {
-    pub(crate) hash: IndexHash,
+    hash: IndexHash,
     pub(crate) versions: bool,
     pub(crate) evicts: bool,
-    pub(crate) segment_len: usize,
+    pub(crate) arena: Arc<Arena>,
+    /// Bytes of segments that an offset counts by.
+    pub(crate) grain: usize,
+    pub(crate) larges: LargeTable,
+    /// Odd while a unit, or a flush, is half visible.
+    pub(crate) units: AtomicU64,
+    /// By number of a segment: the implicit version of a record is this and its offset.
+    bases: Box<[AtomicU64]>,
     value_len_max: u64,
     limit_bytes: AtomicU64,
     next_version: AtomicU64,
@@ -20,16 +32,92 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: &CacheOptions, segment_len: usize, value_len_max: u64) -> Shared {
+    pub(crate) fn new(options: &CacheOptions, arena: Arc<Arena>, value_len_max: u64) -> Shared {
+        let grain = (arena.segment_len() >> OFFSET_BITS).max(1);
+        let bases = (0..=arena.segment_count()).map(|_| AtomicU64::new(0)).collect();
         Shared {
             hash: IndexHash::new(options.seed),
             versions: options.versions,
             evicts: options.evictions,
-            segment_len,
+            arena,
+            grain,
+            larges: LargeTable::new(),
+            units: AtomicU64::new(0),
+            bases,
             value_len_max,
             limit_bytes: AtomicU64::new(options.memory_limit_bytes),
             next_version: AtomicU64::new(1),
             listeners: RwLock::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn segment_len(&self) -> usize {
+        self.arena.segment_len()
+    }
+
+    /// Longest record that goes into a segment with others.
+    pub(crate) fn record_len_max(&self) -> usize {
+        self.segment_len() / 8
+    }
+
+    /// The hash that leads to a key's shard, by its low bits, and to its entry, by the others.
+    #[inline]
+    pub(crate) fn hash_of(&self, key: &[u8]) -> u64 {
+        todana_index::spread(self.hash.of(key))
+    }
+
+    /// The bytes from a place on; none when its segment is gone.
+    #[inline]
+    pub(crate) fn bytes<'p>(&'p self, pin: &'p Pin, place: Place) -> &'p [u8] {
+        let number = (place.number as usize).wrapping_sub(1);
+        self.arena.read(pin, number, place.offset as usize * self.grain)
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, place: Place) {
+        if place.number < LARGE_FROM {
+            let offset = place.offset as usize * self.grain;
+            self.arena.prefetch((place.number as usize).wrapping_sub(1), offset);
+        }
+    }
+
+    /// The record at a place that is not large.
+    #[inline]
+    pub(crate) fn stored<'p>(&'p self, pin: &'p Pin, place: Place) -> Option<Stored<'p>> {
+        layout::decode(self.bytes(pin, place))
+    }
+
+    /// Gives the records of a segment that is begun their versions.
+    pub(crate) fn begin_versions(&self, number: u32) {
+        let base = self.next_versions(1 << OFFSET_BITS);
+        if let Some(place) = self.bases.get(number as usize) {
+            place.store(base, Ordering::Relaxed);
+        }
+    }
+
+    /// The version of a record that has none of its own.
+    #[inline]
+    pub(crate) fn implicit_version(&self, place: Place) -> u64 {
+        let base = self.bases.get(place.number as usize);
+        base.map_or(0, |base| base.load(Ordering::Relaxed) + u64::from(place.offset))
+    }
+
+    /// The engine's view of a record.
+    #[inline]
+    pub(crate) fn view<'s>(&self, slot: Slot, stored: &Stored<'s>, now: Timestamp) -> View<'s> {
+        let mut meta = stored.meta;
+        if !stored.explicit_version && self.versions {
+            meta.version = self.implicit_version(slot.place);
+        }
+        View {
+            key: stored.key,
+            meta,
+            value: Value::Bytes(stored.value),
+            position: Position::START,
+            access: Access {
+                hit_before: slot.access.was_fetched(),
+                idle_s: slot.access.idle_s(now),
+            },
         }
     }
 
@@ -59,6 +147,11 @@ impl Shared {
             return Err(Error::ValueTooLarge { len, max: self.value_len_max });
         }
         Ok(())
+    }
+
+    /// Whether anybody wants to hear of evictions.
+    pub(crate) fn tells_evictions(&self) -> bool {
+        self.listeners.read().iter().any(|listener| listener.wants_evictions())
     }
 
     pub(crate) fn tell_evicted(&self, record: &View<'_>) {

@@ -68,7 +68,7 @@ impl Shared {
     ) -> Result<Option<u64>, Error> {
         // No slot gets another meaning while the tables are held that were there before the walk; what
         // is in none of their segments is in one of those afterwards.
-        let mut places = Vec::with_capacity(count);
+        let mut places = Vec::new();
         let mut turns = 0;
         let (before, next, after) = loop {
             turns += 1;

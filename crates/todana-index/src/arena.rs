@@ -17,12 +17,13 @@ const CHUNKS: usize = 1 << 10;
 pub(super) struct Arena {
     chunks: Box<[OnceLock<Words>]>,
     used: AtomicU32,
+    huge: bool,
 }
 
 impl Arena {
-    pub(super) fn new() -> Arena {
+    pub(super) fn new(huge: bool) -> Arena {
         let chunks = (0..CHUNKS).map(|_| OnceLock::new()).collect();
-        Arena { chunks, used: AtomicU32::new(0) }
+        Arena { chunks, used: AtomicU32::new(0), huge }
     }
 
     /// Bytes that were ever handed out.
@@ -86,7 +87,7 @@ impl Allocator {
         let at = (self.next / CHUNK_UNITS) as usize;
         let chunk = arena.chunks.get(at).ok_or(io::ErrorKind::OutOfMemory)?;
         if chunk.get().is_none() {
-            let words = Words::zeroed(CHUNK_UNITS as usize * UNIT_SLOTS, true)?;
+            let words = Words::zeroed(CHUNK_UNITS as usize * UNIT_SLOTS, arena.huge)?;
             // This is the only writer: nobody else sets it.
             let _ = chunk.set(words);
         }

@@ -332,6 +332,20 @@ impl<P: Pointer> Index<P> {
         Some(Entry::of(slot.load(Ordering::Relaxed)).pointer())
     }
 
+    /// Replaces one entry of a hash, if it is what it is thought to be; `false` when it is not, or does not
+    /// stand in its home line. Readers may do this as well, for what it does not matter if it is lost.
+    #[inline]
+    pub fn replace(&self, hash: u64, old: P, new: P) -> bool {
+        let word = Word(self.directory.word_of(hash).load(Ordering::Acquire));
+        let (lines, q) = (self.lines(word), self.q(hash));
+        let Some(line) = lines.get(self.home(q, word.depth(), lines.len())) else { return false };
+        let (old, new) = (Entry::new(q, old).0, Entry::new(q, new).0);
+        line.iter().any(|slot| {
+            slot.load(Ordering::Relaxed) == old
+                && slot.compare_exchange(old, new, Ordering::Release, Ordering::Relaxed).is_ok()
+        })
+    }
+
     /// Looks for the entry of a hash that passes the check.
     #[inline]
     pub fn probe<T>(&self, hash: u64, mut check: impl FnMut(P) -> Check<T>) -> Probe<T> {

@@ -41,7 +41,7 @@ fn insert(writer: &mut IndexWriter<Place>, hash: u64, place: Place) {
 #[test]
 fn a_random_walk_agrees_with_a_map() {
     let mut random = Generator::new(5);
-    let mut writer = IndexWriter::new(32).unwrap();
+    let mut writer = IndexWriter::new(32, true).unwrap();
     let mut model: BTreeMap<u64, Place> = BTreeMap::new();
     for step in 0..400_000_u64 {
         // Hashes from a small set: some differ in bits that the index does not keep.
@@ -88,7 +88,7 @@ fn a_random_walk_agrees_with_a_map() {
 #[test]
 fn memory_is_about_eleven_bytes_an_entry() {
     let mut random = Generator::new(9);
-    let mut writer = IndexWriter::new(32).unwrap();
+    let mut writer = IndexWriter::new(32, true).unwrap();
     let mut worst: f64 = 0.0;
     for number in 0..2_000_000_u64 {
         insert(&mut writer, spread(random.next_u64()), place(number));
@@ -111,7 +111,7 @@ fn spreading_keeps_the_order() {
 /// Readers under a writer that grows, removes and moves: what stays is always found.
 #[test]
 fn readers_find_what_stays() {
-    let mut writer = IndexWriter::new(32).unwrap();
+    let mut writer = IndexWriter::new(32, true).unwrap();
     let hash_of = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for number in 0..20_000 {
         insert(&mut writer, hash_of(number), place(number));

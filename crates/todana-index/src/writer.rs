@@ -36,17 +36,21 @@ const fn is_full(len: usize, slots: usize) -> bool {
 }
 
 impl<P: Pointer> IndexWriter<P> {
+    /// Bits of a tag.
+    pub const TAG_BITS: u32 = Entry::<P>::TAG_BITS;
+
     /// An empty index that `bits` bits of the hash order: from the bits of a tag to 48, and 32 more than those
-    /// of a tag at most. It begins with a table for each value of the bits beyond those of a tag.
+    /// of a tag at most. It begins with a table for each value of the bits beyond those of a tag. With `huge`,
+    /// in huge pages where the system has them.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn new(bits: u32) -> io::Result<IndexWriter<P>> {
+    pub fn new(bits: u32, huge: bool) -> io::Result<IndexWriter<P>> {
         let directory = Directory::new(bits - Entry::<P>::TAG_BITS);
         let index = Arc::new(Index {
             bits,
             directory,
-            arena: Arena::new(),
+            arena: Arena::new(huge),
             deferred: Deferred::default(),
             pointers: PhantomData,
         });
@@ -214,6 +218,34 @@ impl<P: Pointer> IndexWriter<P> {
         if word.is_changing() {
             self.store_word(hash, word.next());
         }
+    }
+
+    /// Changes all entries of `count` tables from the one that has this `q` on; gives the `q` to go on from,
+    /// `None` at the end.
+    pub fn change(&self, from: u64, count: usize, change: &mut dyn FnMut(P) -> P) -> Option<u64> {
+        let bits = self.index.bits;
+        let mut q = from;
+        for _ in 0..count {
+            if q >= 1 << bits {
+                return None;
+            }
+            let word = self.word(q << (64 - bits));
+            for slot in self.index.arena.slots(word.unit(), word.units()) {
+                let old = Entry::<P>::of(slot.load(Ordering::Relaxed));
+                if old.0 == 0 {
+                    continue;
+                }
+                let tag = old.0 & !((1 << P::BITS) - 1);
+                let new = tag | change(old.pointer()).bits();
+                if new != old.0 {
+                    // A reader may have replaced it meanwhile: then it stays so.
+                    let _ = slot.compare_exchange(old.0, new, Ordering::Release, Ordering::Relaxed);
+                }
+            }
+            let span = bits - word.depth();
+            q = (q >> span << span) + (1 << span);
+        }
+        (q < 1 << bits).then_some(q)
     }
 
     /// Copies the table of a hash into a larger one or two.

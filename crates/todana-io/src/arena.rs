@@ -104,9 +104,9 @@ impl Arena {
     /// Brings a byte near.
     #[inline]
     pub fn prefetch(&self, number: usize, offset: usize) {
-        // Through the address alone: nothing is read.
-        let at = number * self.segment_len + offset;
-        if at < self.memory.len() {
+        if number < self.published.len() {
+            // Through the address alone: nothing is read.
+            let at = number * self.segment_len + offset;
             crate::mapping::prefetch_at(self.memory.as_ptr().wrapping_add(at));
         }
     }

@@ -1,7 +1,7 @@
 //! What is particular to this engine; the contract is checked by the conformance suite.
 
 use super::*;
-use todana_engine::{NewVersion, Put, Touch, conformance};
+use todana_engine::{Edit, NewVersion, Put, Touch, conformance};
 use todana_record::Expiry;
 
 struct Set<'a>(&'a [u8], Expiry);
