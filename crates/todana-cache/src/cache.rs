@@ -14,6 +14,7 @@ use todana_engine::{
     Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
     UnitMutation, UpdateStream, View,
 };
+use todana_index::Layout;
 use todana_io::Arena;
 use todana_io::epoch::pin;
 use todana_record::{KEY_LEN_MAX, PartitionId, Position, Timestamp, VALUE_LEN_MAX};
@@ -31,7 +32,7 @@ const HUGE_FROM_BYTES: usize = 64 << 20;
 /// Bytes of a record, roughly, by which the index is laid out; it is right for others, if less so.
 const RECORD_LEN: usize = 64;
 /// Records of a table of the index, roughly.
-const TABLE_LEN: usize = 1_024;
+const TABLE_LEN: usize = 2_048;
 /// Tables that the job *ages* visits in one slice.
 const SWEEP_SLICE_TABLES: usize = 8;
 
@@ -61,7 +62,7 @@ impl Cache {
         // A shard must hold at least four values of the greatest length, and a few dozen segments.
         let value_len = usize::try_from(value_len_max).unwrap_or(usize::MAX);
         let by_value = limit / value_len.saturating_mul(4).max(1);
-        let shard_count = (limit / (8 << 20)).min(by_value).clamp(1, SHARD_COUNT_MAX);
+        let shard_count = (limit / (32 << 20)).min(by_value).clamp(1, SHARD_COUNT_MAX);
         let shard_count = 1 << shard_count.ilog2();
         let shard_limit = limit / shard_count;
         let longest = (limit / SEGMENTS_WANTED).next_power_of_two().max(SEGMENT_LEN);
@@ -76,8 +77,8 @@ impl Cache {
         let tables = (shard_limit / RECORD_LEN / TABLE_LEN).max(4).next_power_of_two();
         let mut shards = Vec::with_capacity(shard_count);
         for shard in 0..shard_count {
-            let index = IndexWriter::new(IndexWriter::TAG_BITS + tables.ilog2(), huge)
-                .map_err(out_of_memory)?;
+            let layout = Layout::dense(IndexWriter::TAG_BITS + tables.ilog2(), huge);
+            let index = IndexWriter::new(layout).map_err(out_of_memory)?;
             let first = |from: usize, each: usize| u32::try_from(from + shard * each).unwrap_or(0);
             let large_each = (NUMBER_END - LARGE_FROM) as usize / shard_count;
             let large_from = LARGE_FROM as usize;

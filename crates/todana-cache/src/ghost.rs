@@ -13,10 +13,10 @@ impl Ghost {
         self.prints.len() * size_of::<u16>()
     }
 
-    /// Makes it fit to a store of so many records: a place for every second to fourth of them. What it knew
+    /// Makes it fit to a store of so many records: a place for every fourth to eighth of them. What it knew
     /// is forgotten when its length changes.
     pub(crate) fn fit(&mut self, records: u64) {
-        let wanted = usize::try_from(records / 2 + 1).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(records / 4 + 1).unwrap_or(usize::MAX);
         let len = if wanted.is_power_of_two() { wanted } else { wanted.next_power_of_two() / 2 };
         // Not for a few records more or less.
         let fits = self.prints.len() == len
@@ -66,7 +66,7 @@ mod tests {
     fn most_of_the_last_are_known_and_few_others() {
         let mut ghost = Ghost::default();
         assert!(!ghost.take(1));
-        ghost.fit(20_000);
+        ghost.fit(40_000);
         let hash = |number: u64| Generator::new(number).next_u64();
         (0..4_000).for_each(|number| ghost.insert(hash(number)));
         let known = (0..4_000).filter(|&number| ghost.take(hash(number))).count();

@@ -1,7 +1,7 @@
 //! Looking records up, one or many at once. No lock is taken.
 
 use crate::cache::Cache;
-use crate::layout;
+use crate::layout::{self, Stored};
 use crate::place::Slot;
 use std::sync::atomic::{Ordering, fence};
 use todana_engine::{Absence, Found, Look};
@@ -9,8 +9,8 @@ use todana_index::{Check, Probe};
 use todana_io::epoch::{Pin, pin};
 use todana_record::Timestamp;
 
-/// Look-ups of a group that are under way in each step.
-const AHEAD: usize = 8;
+/// Look-ups that are under way together.
+const GROUP: usize = 32;
 
 impl Cache {
     /// Looks keys up, each begun before the one before it is done; visits what is found in their order.
@@ -23,41 +23,85 @@ impl Cache {
         let pin = pin();
         if let [key] = keys {
             let hash = self.shared.hash_of(key);
-            self.look_up(&pin, key, hash, now, &mut |found| visit(0, found));
+            self.look_up(&pin, 0, key, hash, now, visit);
             return;
         }
-        // Three steps of each look-up, each begun while the memory for the next is on its way.
-        let mut hashes = [0; 4 * AHEAD];
-        for at in 0..keys.len() + 2 * AHEAD {
-            if let Some(key) = keys.get(at) {
-                let hash = self.shared.hash_of(key);
-                hashes[at % hashes.len()] = hash;
-                self.shard(hash).index.prefetch(hash);
+        let mut hashes = [0; GROUP];
+        let mut guesses = [None; GROUP];
+        let mut marks = [None; GROUP];
+        for (group, keys) in keys.chunks(GROUP).enumerate() {
+            // Three passes: the memory of each is on its way while that of the others is asked for.
+            for (hash, key) in hashes.iter_mut().zip(keys) {
+                *hash = self.shared.hash_of(key);
+                self.shard(*hash).index.prefetch(*hash);
             }
-            let second = at.wrapping_sub(AHEAD);
-            if second < keys.len() {
-                let hash = hashes[second % hashes.len()];
-                if let Some(slot) = self.shard(hash).index.guess(hash) {
-                    self.shared.prefetch(slot.place);
+            let unit = self.shared.units.load(Ordering::Acquire);
+            for (&hash, guess) in hashes.iter().zip(&mut guesses).take(keys.len()) {
+                *guess = self.shard(hash).index.guess(hash);
+            }
+            for slot in guesses.iter().take(keys.len()).flatten() {
+                self.shared.prefetch(slot.place);
+            }
+            for (at, key) in keys.iter().enumerate() {
+                let (number, hash) = (group * GROUP + at, hashes[at]);
+                let stored = guesses[at].and_then(|slot| self.is_at(&pin, slot, key, unit));
+                match (stored, guesses[at]) {
+                    // So it was when it was guessed.
+                    (Some(stored), Some(slot)) => {
+                        marks[at] = self.show(number, slot, &stored, now, visit);
+                    }
+                    _ => self.look_up(&pin, number, key, hash, now, visit),
                 }
             }
-            let third = at.wrapping_sub(2 * AHEAD);
-            if let Some(key) = keys.get(third) {
-                let hash = hashes[third % hashes.len()];
-                self.look_up(&pin, key, hash, now, &mut |found| visit(third, found));
+            // Together, since each waits for all look-ups before it.
+            for ((hash, guess), mark) in hashes.iter().zip(&guesses).zip(&mut marks) {
+                if let (Some(old), Some(new)) = (guess, mark.take()) {
+                    self.shard(*hash).index.replace(*hash, *old, new);
+                }
             }
         }
     }
 
-    /// Looks one key up and visits what is found.
+    /// The record of a key where it was guessed to be, unless it is another's or large, or a unit came
+    /// between.
     #[inline]
+    fn is_at<'p>(&'p self, pin: &'p Pin, slot: Slot, key: &[u8], unit: u64) -> Option<Stored<'p>> {
+        let stored = self.shared.stored(pin, slot.place).filter(|stored| stored.key == key)?;
+        fence(Ordering::Acquire);
+        let is_whole = unit & 1 == 0 && self.shared.units.load(Ordering::Relaxed) == unit;
+        is_whole.then_some(stored)
+    }
+
+    /// Visits a record; gives the entry that says that it was fetched, if its does not yet.
+    #[inline]
+    fn show(
+        &self,
+        number: usize,
+        slot: Slot,
+        stored: &Stored<'_>,
+        now: Timestamp,
+        visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
+    ) -> Option<Slot> {
+        if stored.meta.expiry.is_past(now) {
+            visit(number, Found::Absent(Absence::Expired));
+            return None;
+        }
+        if visit(number, Found::Record(self.shared.view(slot, stored, now))) != Look::Fetched {
+            return None;
+        }
+        let access = slot.access.fetched_at(now);
+        (access != slot.access).then_some(Slot { access, ..slot })
+    }
+
+    /// Looks one key up and visits what is found.
     fn look_up(
         &self,
         pin: &Pin,
+        number: usize,
         key: &[u8],
         hash: u64,
         now: Timestamp,
-        visit: &mut dyn FnMut(Found<'_>) -> Look,
+        visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     ) {
         let (shared, shard) = (&self.shared, self.shard(hash));
         loop {
@@ -92,7 +136,7 @@ impl Cache {
             let (slot, stored) = match probe {
                 Probe::Found(found) => found,
                 Probe::Absent => {
-                    visit(Found::Absent(Absence::Unknown));
+                    visit(number, Found::Absent(Absence::Unknown));
                     return;
                 }
                 Probe::Reload => {
@@ -104,14 +148,9 @@ impl Cache {
             else {
                 continue;
             };
-            if stored.meta.expiry.is_past(now) {
-                visit(Found::Absent(Absence::Expired));
-            } else if visit(Found::Record(shared.view(slot, &stored, now))) == Look::Fetched {
-                let access = slot.access.fetched_at(now);
-                if access != slot.access {
-                    // If it is lost, one fetch is.
-                    shard.index.replace(hash, slot, Slot { access, ..slot });
-                }
+            if let Some(marked) = self.show(number, slot, &stored, now, visit) {
+                // If it is lost, one fetch is.
+                shard.index.replace(hash, slot, marked);
             }
             return;
         }

@@ -94,7 +94,9 @@ impl Writer {
 
     #[cold]
     fn prepare_segment(&mut self, now: Timestamp, shared: &Shared) {
-        self.ghost.fit(if shared.evicts { self.index.len() } else { 0 });
+        if self.counters.evictions > 0 {
+            self.ghost.fit(self.index.len());
+        }
         let turns_max = 8 * (self.small.sealed.len() + self.main.sealed.len()) + 8;
         for _ in 0..turns_max {
             self.collect();

@@ -48,5 +48,5 @@ pub(crate) fn new_index(records: u64) -> std::io::Result<IndexWriter> {
         0x0400_0000..0x0004_0000_0000 => 40,
         _ => 48,
     };
-    IndexWriter::new(bits, true)
+    IndexWriter::new(todana_index::Layout::quick(bits))
 }

@@ -51,16 +51,20 @@ pub(super) struct Allocator {
     pub(super) free_units: u32,
     /// Free units when pieces were last joined.
     joined_at: u32,
+    /// Units that are to be left of a piece that is cut.
+    least_left: u32,
 }
 
 impl Allocator {
-    pub(super) fn new() -> Allocator {
+    /// Of a piece that is cut at least `least_left` units shall be left, to be of use to somebody.
+    pub(super) fn new(least_left: u32) -> Allocator {
         Allocator {
             next: 0,
             free: vec![Vec::new(); UNITS_MAX as usize + 1],
             long: Vec::new(),
             free_units: 0,
             joined_at: 0,
+            least_left,
         }
     }
 
@@ -73,7 +77,7 @@ impl Allocator {
             return Ok(unit);
         }
         // Neighbours that have become free make larger pieces, when it is worth looking for them.
-        if self.free_units > self.next / 32 && self.free_units > self.joined_at {
+        if self.free_units > self.next / 64 && self.free_units > self.joined_at {
             self.join();
             if let Some(unit) = self.take_free(units) {
                 return Ok(unit);
@@ -108,11 +112,12 @@ impl Allocator {
             self.put(start + units, len - units);
             return Some(start);
         }
+        // What is left shall be of use to somebody.
         let (size, unit) = self
             .free
             .iter_mut()
             .enumerate()
-            .skip(units as usize)
+            .skip((units + self.least_left) as usize)
             .find_map(|(size, starts)| Some((u32::try_from(size).ok()?, starts.pop()?)))?;
         self.free_units -= size;
         self.put(unit + units, size - units);

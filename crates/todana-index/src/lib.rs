@@ -44,7 +44,7 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use todana_io::prefetch;
-pub use writer::{IndexWriter, Seat};
+pub use writer::{IndexWriter, Layout, Seat};
 
 /// The binary logarithm of 1 + n / 16, for n from 0 to 15, as a fraction of 2^64.
 const LOGARITHMS: [u64; 16] = [

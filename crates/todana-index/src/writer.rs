@@ -17,6 +17,7 @@ pub struct IndexWriter<P> {
     lens: Vec<u16>,
     len: u64,
     pub(super) queue: Queue<P>,
+    layout: Layout,
 }
 
 /// Where a search by the writer ended. Good until the index is changed.
@@ -30,36 +31,80 @@ pub struct Seat {
 
 /// Lines of the largest table.
 const LINES_MAX: usize = UNITS_MAX as usize * UNIT_SLOTS / LINE_LEN;
-/// Entries above which a table is enlarged: seven eighths.
-const fn is_full(len: usize, slots: usize) -> bool {
-    len * 8 >= slots * 7
+
+/// How an index trades memory for the work of a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Bits of the hash that order the entries: from the bits of a tag to 48, and 32 more than those of a
+    /// tag at most. There is a table for each value of the bits beyond those of a tag from the beginning.
+    pub bits: u32,
+    /// Whether memory is asked for in huge pages.
+    pub huge: bool,
+    /// Sixteenths of a table's slots that are filled when it is enlarged: 14 or 15.
+    pub full: usize,
+    /// The part by which it is enlarged then: 4 for a quarter. Each entry is copied about as often in its
+    /// life.
+    pub step: u32,
+}
+
+impl Layout {
+    /// Quick puts: eleven bytes an entry.
+    pub const fn quick(bits: u32) -> Layout {
+        Layout { bits, huge: true, full: 14, step: 4 }
+    }
+
+    /// Little memory: nine and a half bytes an entry.
+    pub const fn dense(bits: u32, huge: bool) -> Layout {
+        Layout { bits, huge, full: 15, step: 8 }
+    }
+
+    const fn is_full(self, len: usize, slots: usize) -> bool {
+        len * 16 >= slots * self.full
+    }
+
+    /// Units of a new table for as many entries.
+    fn units_for(self, len: usize) -> u32 {
+        let slots = len + len / self.step as usize + 8;
+        let units = u32::try_from(slots.div_ceil(UNIT_SLOTS)).unwrap_or(UNITS_MAX);
+        // Few different sizes: what one table leaves fits another.
+        let units = if self.is_dense() { units.next_multiple_of(2) } else { units };
+        units.clamp(1, UNITS_MAX)
+    }
+
+    const fn is_dense(self) -> bool {
+        self.step > 4
+    }
+
+    const fn least_left(self) -> u32 {
+        if self.is_dense() { 14 } else { 0 }
+    }
 }
 
 impl<P: Pointer> IndexWriter<P> {
     /// Bits of a tag.
     pub const TAG_BITS: u32 = Entry::<P>::TAG_BITS;
 
-    /// An empty index that `bits` bits of the hash order: from the bits of a tag to 48, and 32 more than those
-    /// of a tag at most. It begins with a table for each value of the bits beyond those of a tag. With `huge`,
-    /// in huge pages where the system has them.
+    /// An empty index.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn new(bits: u32, huge: bool) -> io::Result<IndexWriter<P>> {
+    pub fn new(layout: Layout) -> io::Result<IndexWriter<P>> {
+        let bits = layout.bits;
         let directory = Directory::new(bits - Entry::<P>::TAG_BITS);
         let index = Arc::new(Index {
             bits,
             directory,
-            arena: Arena::new(huge),
+            arena: Arena::new(layout.huge),
             deferred: Deferred::default(),
             pointers: PhantomData,
         });
         let mut writer = IndexWriter {
             index,
-            allocator: Allocator::new(),
+            allocator: Allocator::new(layout.least_left()),
             lens: Vec::new(),
             len: 0,
             queue: Queue::new(),
+            layout,
         };
         writer.clear()?;
         Ok(writer)
@@ -147,7 +192,7 @@ impl<P: Pointer> IndexWriter<P> {
     pub fn insert(&mut self, seat: Seat, pointer: P) -> io::Result<()> {
         let slots = seat.word.units() as usize * UNIT_SLOTS;
         let len = self.table_len(seat.word) + 1;
-        if seat.at.is_none() || is_full(len, slots) {
+        if seat.at.is_none() || self.layout.is_full(len, slots) {
             return self.insert_enlarged(seat.hash, pointer);
         }
         self.set(seat, pointer);
@@ -251,7 +296,7 @@ impl<P: Pointer> IndexWriter<P> {
     /// Copies the table of a hash into a larger one or two.
     fn enlarge(&mut self, hash: u64) -> io::Result<()> {
         let word = self.word(hash);
-        let units = word.units() + (word.units() / 4).max(1);
+        let units = word.units() + (word.units() / self.layout.step).max(1);
         if units <= UNITS_MAX {
             let new = self.copy(word, units, word.depth(), 0)?;
             self.store_word(hash, new);
@@ -272,8 +317,8 @@ impl<P: Pointer> IndexWriter<P> {
         let is_high = |entry: &Entry<P>| entry.tag() & half != 0;
         let high_len = self.index.entries(word).filter(is_high).count();
         let low_len = self.table_len(word).saturating_sub(high_len);
-        let low = self.copy(word, units_for(low_len), depth, 0)?;
-        let high = match self.copy(word, units_for(high_len), depth, half) {
+        let low = self.copy(word, self.layout.units_for(low_len), depth, 0)?;
+        let high = match self.copy(word, self.layout.units_for(high_len), depth, half) {
             Ok(high) => high,
             Err(error) => {
                 self.allocator.put(low.unit(), low.units());
@@ -380,10 +425,4 @@ impl<P: Pointer> IndexWriter<P> {
         self.len = 0;
         Ok(())
     }
-}
-
-/// Units of a new table for as many entries.
-fn units_for(len: usize) -> u32 {
-    let slots = len + len / 4 + 8;
-    u32::try_from(slots.div_ceil(UNIT_SLOTS)).unwrap_or(UNITS_MAX).clamp(1, UNITS_MAX)
 }

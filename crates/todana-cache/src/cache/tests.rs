@@ -205,3 +205,25 @@ fn lowering_the_limit_takes_effect_at_once() {
         cache.set_memory_limit(24 << 20).is_err() || cache.statistics(now).memory_bytes <= 24 << 20
     );
 }
+
+#[test]
+fn most_records_are_guessed() {
+    let cache = cache(256 << 20, true);
+    let now = cache.clock().advance(1_000_000);
+    for number in 0..300_000u32 {
+        set(&cache, &format!("key{number:07}"), &[b'x'; 100], now).unwrap();
+    }
+    let (mut right, mut wrong, mut none) = (0, 0, 0);
+    for number in 0..300_000u32 {
+        let key = format!("key{number:07}");
+        let hash = cache.shared.hash_of(key.as_bytes());
+        let shard = cache.shard(hash);
+        let place = shard.writer.lock().seek(hash, key.as_bytes()).1.unwrap().slot.place;
+        match shard.index.guess(hash) {
+            Some(slot) if slot.place == place => right += 1,
+            Some(_) => wrong += 1,
+            None => none += 1,
+        }
+    }
+    assert!(right > 260_000, "{right} right, {wrong} wrong, {none} none");
+}
