@@ -213,6 +213,10 @@ impl Engine for Cache {
         self.look_up_all(keys, now, visit);
     }
 
+    fn expect(&self, keys: &[&[u8]]) {
+        self.bring_near(keys);
+    }
+
     fn update(
         &self,
         key: &[u8],

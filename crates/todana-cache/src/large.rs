@@ -1,6 +1,6 @@
 //! Records that are too long for a segment: each in memory of its own, which grows when it is appended to.
 
-use crate::layout::Stored;
+use crate::layout::{Stored, Version};
 use crate::place::LARGE_FROM;
 use arc_swap::ArcSwapOption;
 use std::io;
@@ -31,7 +31,7 @@ impl Large {
             key: &self.key,
             value: self.value(),
             meta: self.meta,
-            explicit_version: true,
+            version: Version::Own,
             len: self.bytes(),
         }
     }

@@ -17,7 +17,7 @@
 //! | value length | 1–5, varint | always |
 //! | flags | 1–5, varint | not 0 |
 //! | expiry | 6, little-endian milliseconds since the epoch | not never |
-//! | version | 8, little-endian | touched, moved, or given by a client |
+//! | version | 1–10, varint | touched, moved, or given by a client: how far it is behind the one that its place implies |
 //! | kind | 1 | not plain bytes |
 //! | key, value | | always |
 //!
@@ -37,16 +37,24 @@ const EXPIRY_LEN: usize = 6;
 const EXPIRY_MS_MAX: u64 = (1 << 48) - 1;
 
 /// Most bytes of a record beside its key and value.
-const HEAD_LEN_MAX: usize = 1 + 3 + 5 + 5 + EXPIRY_LEN + 8 + 1;
+pub(crate) const HEAD_LEN_MAX: usize = 1 + 3 + 5 + 5 + EXPIRY_LEN + 10 + 1;
+
+/// Where the version of a record is to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Its place implies it, or rather one that is so much higher.
+    Behind(u64),
+    /// Its metadata has it.
+    Own,
+}
 
 /// A record as it lies in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stored<'s> {
     pub(crate) key: &'s [u8],
     pub(crate) value: &'s [u8],
-    /// The version is 0 where it is implicit.
     pub(crate) meta: Meta,
-    pub(crate) explicit_version: bool,
+    pub(crate) version: Version,
     /// Whole length in bytes.
     pub(crate) len: usize,
 }
@@ -59,7 +67,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Stored<'_>> {
         let (key, rest) = rest.split_at_checked(key_len)?;
         let value = rest.get(..value_len)?;
         let len = 2 + key_len + value_len;
-        return Some(Stored { key, value, meta: Meta::default(), explicit_version: false, len });
+        let (meta, version) = (Meta::default(), Version::Behind(0));
+        return Some(Stored { key, value, meta, version, len });
     }
     decode_any(bytes)
 }
@@ -81,8 +90,9 @@ fn decode_any(bytes: &[u8]) -> Option<Stored<'_>> {
         expiry[..EXPIRY_LEN].copy_from_slice(reader.take(EXPIRY_LEN)?);
         meta.expiry = Expiry::at_ms(u64::from_le_bytes(expiry));
     }
+    let mut behind = 0;
     if head & HAS_VERSION != 0 {
-        meta.version = reader.u64_le()?;
+        behind = reader.varint()?;
     }
     if head & HAS_KIND != 0 {
         meta.kind = Kind(reader.u8()?);
@@ -90,7 +100,7 @@ fn decode_any(bytes: &[u8]) -> Option<Stored<'_>> {
     let key = reader.take(key_len)?;
     let value = reader.take(value_len)?;
     let len = bytes.len() - reader.rest().len();
-    Some(Stored { key, value, meta, explicit_version: head & HAS_VERSION != 0, len })
+    Some(Stored { key, value, meta, version: Version::Behind(behind), len })
 }
 
 /// The bytes of a record before its key.
@@ -100,15 +110,15 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The version is written when `explicit`.
+    /// Of a record whose version is so much behind the one that its place implies.
     #[inline]
-    pub(crate) fn new(meta: &Meta, explicit: bool, key_len: usize, value_len: usize) -> Head {
+    pub(crate) fn new(meta: &Meta, behind: u64, key_len: usize, value_len: usize) -> Head {
         let mut out = Head { bytes: [0; HEAD_LEN_MAX], len: 0 };
         let mut head = 0;
         let mut set = |bit, wanted: bool| head |= if wanted { bit } else { 0 };
         set(HAS_FLAGS, meta.flags != 0);
         set(HAS_EXPIRY, !meta.expiry.is_never());
-        set(HAS_VERSION, explicit);
+        set(HAS_VERSION, behind != 0);
         set(HAS_KIND, meta.kind != Kind::BYTES);
         set(STALE, meta.stale);
         set(WON, meta.won);
@@ -130,8 +140,8 @@ impl Head {
             let bytes = meta.expiry.ms().min(EXPIRY_MS_MAX).to_le_bytes();
             bytes.iter().take(EXPIRY_LEN).for_each(|byte| out.push(*byte));
         }
-        if explicit {
-            meta.version.to_le_bytes().iter().for_each(|byte| out.push(*byte));
+        if behind != 0 {
+            out.number(behind);
         }
         if meta.kind != Kind::BYTES {
             out.push(meta.kind.0);
@@ -172,32 +182,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn meta_strategy() -> impl Strategy<Value = (Meta, bool)> {
+    fn meta_strategy() -> impl Strategy<Value = (Meta, u64)> {
         let expiry = prop_oneof![Just(0u64), 1..EXPIRY_MS_MAX];
-        (any::<u32>(), expiry, any::<u64>(), 0..2u8, any::<bool>(), any::<bool>(), any::<bool>())
-            .prop_map(|(flags, expiry, version, kind, stale, won, explicit)| {
-                let version = if explicit { version } else { 0 };
+        let behind = prop_oneof![Just(0u64), any::<u64>()];
+        (any::<u32>(), expiry, behind, 0..2u8, any::<bool>(), any::<bool>()).prop_map(
+            |(flags, expiry, behind, kind, stale, won)| {
                 let expiry = Expiry::at_ms(expiry);
-                (Meta { flags, expiry, version, kind: Kind(kind), stale, won }, explicit)
-            })
+                (Meta { flags, expiry, version: 0, kind: Kind(kind), stale, won }, behind)
+            },
+        )
     }
 
-    fn bytes_of(meta: &Meta, explicit: bool, key: &[u8], value: &[u8]) -> Vec<u8> {
-        let head = Head::new(meta, explicit, key.len(), value.len());
+    fn bytes_of(meta: &Meta, behind: u64, key: &[u8], value: &[u8]) -> Vec<u8> {
+        let head = Head::new(meta, behind, key.len(), value.len());
         [&head[..], key, value].concat()
     }
 
     proptest! {
         #[test]
-        fn round_trip((meta, explicit) in meta_strategy(), plain: bool, key: Vec<u8>, value: Vec<u8>) {
-            let (meta, explicit) =
-                if plain { (Meta::default(), false) } else { (meta, explicit) };
-            let mut bytes = bytes_of(&meta, explicit, &key, &value);
+        fn round_trip((meta, behind) in meta_strategy(), plain: bool, key: Vec<u8>, value: Vec<u8>) {
+            let (meta, behind) = if plain { (Meta::default(), 0) } else { (meta, behind) };
+            let mut bytes = bytes_of(&meta, behind, &key, &value);
             let len = bytes.len();
             bytes.extend_from_slice(b"the next record");
             let stored = decode(&bytes).unwrap();
             prop_assert_eq!(stored.meta, meta);
-            prop_assert_eq!(stored.explicit_version, explicit);
+            prop_assert_eq!(stored.version, Version::Behind(behind));
             prop_assert_eq!((stored.key, stored.value, stored.len), (&key[..], &value[..], len));
             prop_assert!(decode(&bytes[..len - 1]).is_none());
         }
@@ -205,8 +215,8 @@ mod tests {
 
     #[test]
     fn a_plain_record_costs_two_bytes() {
-        assert_eq!(Head::new(&Meta::default(), false, 26, 64).len(), 2);
-        assert_eq!(Head::new(&Meta::default(), false, 127, 127).len(), 2);
-        assert_eq!(Head::new(&Meta::default(), false, 128, 128).len(), 5);
+        assert_eq!(Head::new(&Meta::default(), 0, 26, 64).len(), 2);
+        assert_eq!(Head::new(&Meta::default(), 0, 127, 127).len(), 2);
+        assert_eq!(Head::new(&Meta::default(), 0, 128, 128).len(), 5);
     }
 }

@@ -62,6 +62,22 @@ impl Cache {
         }
     }
 
+    /// Brings index lines and records near, as for look-ups.
+    pub(crate) fn bring_near(&self, keys: &[&[u8]]) {
+        let mut hashes = [0; GROUP];
+        for keys in keys.chunks(GROUP) {
+            for (hash, key) in hashes.iter_mut().zip(keys) {
+                *hash = self.shared.hash_of(key);
+                self.shard(*hash).index.prefetch(*hash);
+            }
+            for &hash in hashes.iter().take(keys.len()) {
+                if let Some(slot) = self.shard(hash).index.guess(hash) {
+                    self.shared.prefetch(slot.place);
+                }
+            }
+        }
+    }
+
     /// The record of a key where it was guessed to be, unless it is another's or large, or a unit came
     /// between.
     #[inline]

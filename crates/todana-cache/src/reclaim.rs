@@ -29,8 +29,8 @@ const WORTH_COMPACTING_PERCENT: usize = 70;
 const SMALL_PERCENT: usize = 10;
 /// Fetches after which a record of the small queue moves to the main queue.
 const PROMOTED_AFTER: u16 = 2;
-/// Bytes of a moved record beside what it had: its version.
-const MOVED_MORE: usize = 9;
+/// Bytes of a moved record beside what it had, nearly always: its version, and a head.
+const MOVED_MORE: usize = 6;
 /// Records whose index lines are asked for together.
 const GROUP: usize = 16;
 
@@ -348,10 +348,7 @@ impl Writer {
     ) -> bool {
         // The version that its old place implied is written out.
         let explicit = shared.versions;
-        let version = match stored.explicit_version || !shared.versions {
-            true => stored.meta.version,
-            false => shared.implicit_version(slot.place),
-        };
+        let version = shared.version(slot.place, stored);
         let meta = Meta { version, ..stored.meta };
         let new = New { key: stored.key, meta, explicit, value: [stored.value, &[]] };
         let Ok(written) = self.write(&new, to_main, access, now, shared) else { return false };

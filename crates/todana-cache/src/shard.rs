@@ -7,7 +7,7 @@
 use crate::access::AccessBits;
 use crate::ghost::Ghost;
 use crate::large::{Large, LargeWriter};
-use crate::layout::Head;
+use crate::layout::{HEAD_LEN_MAX, Head};
 use crate::place::{Index, IndexWriter, Place, Slot};
 use crate::segment::{Segment, SegmentTable};
 use crate::shared::Shared;
@@ -223,16 +223,27 @@ impl Writer {
     ) -> Result<Written, Error> {
         let [first, second] = new.value;
         let value_len = first.len() + second.len();
-        let head = Head::new(&new.meta, new.explicit, new.key.len(), value_len);
-        let len = head.len() + new.key.len() + value_len;
-        if len > shared.record_len_max() {
+        let len_max = HEAD_LEN_MAX + new.key.len() + value_len;
+        if len_max > shared.record_len_max() {
             return self.write_large(new, is_main, access, now, shared);
         }
-        let number = self.open_with_room(len, is_main, now, shared)?;
+        let number = self.open_with_room(len_max, is_main, now, shared)?;
         let Some(segment) = self.segments.get_mut(number) else {
             return Err(out_of_memory(shared));
         };
         let at = segment.memory.len();
+        let place = Place { number, offset: u32::try_from(at / shared.grain).unwrap_or(0) };
+        let version = match (shared.versions, new.explicit) {
+            (false, _) => 0,
+            (true, true) => new.meta.version,
+            (true, false) => shared.implicit_version(place),
+        };
+        let behind = match shared.versions {
+            true => shared.implicit_version(place).wrapping_sub(version),
+            false => 0,
+        };
+        let head = Head::new(&new.meta, behind, new.key.len(), value_len);
+        let len = head.len() + new.key.len() + value_len;
         if let Some(mut rest) = segment.memory.spare(len) {
             for part in [&head[..], new.key, first, second] {
                 // They are as long together.
@@ -246,12 +257,6 @@ impl Writer {
         segment.memory.take(padded);
         segment.memory.publish();
         segment.pins += 1;
-        let place = Place { number, offset: u32::try_from(at / shared.grain).unwrap_or(0) };
-        let version = match (shared.versions, new.explicit) {
-            (false, _) => 0,
-            (true, true) => new.meta.version,
-            (true, false) => shared.implicit_version(place),
-        };
         Ok(Written { place, len, expiry: new.meta.expiry, version, access })
     }
 

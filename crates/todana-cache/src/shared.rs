@@ -1,7 +1,7 @@
 //! What all shards of a cache use.
 
 use crate::large::LargeTable;
-use crate::layout::{self, Stored};
+use crate::layout::{self, Stored, Version};
 use crate::options::CacheOptions;
 use crate::place::{LARGE_FROM, OFFSET_BITS, Place, Slot};
 use parking_lot::RwLock;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use todana_engine::{Access, Error, Listener, Value, View};
 use todana_io::Arena;
 use todana_io::epoch::Pin;
-use todana_record::{IndexHash, Position, Timestamp};
+use todana_record::{IndexHash, Meta, Position, Timestamp};
 
 /// What all shards use.
 pub(crate) struct Shared {
@@ -102,13 +102,20 @@ impl Shared {
         base.map_or(0, |base| base.load(Ordering::Relaxed) + u64::from(place.offset))
     }
 
+    /// The version of the record at a place; 0 where records have none.
+    #[inline]
+    pub(crate) fn version(&self, place: Place, stored: &Stored<'_>) -> u64 {
+        match stored.version {
+            _ if !self.versions => 0,
+            Version::Behind(behind) => self.implicit_version(place).wrapping_sub(behind),
+            Version::Own => stored.meta.version,
+        }
+    }
+
     /// The engine's view of a record.
     #[inline]
     pub(crate) fn view<'s>(&self, slot: Slot, stored: &Stored<'s>, now: Timestamp) -> View<'s> {
-        let mut meta = stored.meta;
-        if !stored.explicit_version && self.versions {
-            meta.version = self.implicit_version(slot.place);
-        }
+        let meta = Meta { version: self.version(slot.place, stored), ..stored.meta };
         View {
             key: stored.key,
             meta,

@@ -53,6 +53,12 @@ pub trait Engine: Send + Sync {
         visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     );
 
+    /// Brings near the memory that updates of these keys will need, a few of them at a time: they are
+    /// about to come, one by one. Changes nothing.
+    fn expect(&self, keys: &[&[u8]]) {
+        let _ = keys;
+    }
+
     /// Looks up one key, as [`get_many`](Engine::get_many).
     fn get(&self, key: &[u8], now: Timestamp, visit: &mut dyn FnMut(Found<'_>) -> Look) {
         self.get_many(&[key], now, &mut |_, found| visit(found));

@@ -11,7 +11,9 @@ mod lookup;
 
 use crate::context::Context;
 use crate::counters::Counters;
-use crate::limits::{GROUP_OUTPUT_LEN, LOOKUPS_TOGETHER, OUTPUT_PAUSE_LEN, TURN_OUTPUT_LEN};
+use crate::limits::{
+    CHANGES_TOGETHER, GROUP_OUTPUT_LEN, LOOKUPS_TOGETHER, OUTPUT_PAUSE_LEN, TURN_OUTPUT_LEN,
+};
 use crate::session::Session;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -142,6 +144,8 @@ impl Executor {
     ) {
         let mut number = 0;
         let mut one_by_one = None;
+        // The engine knows of changes up to here.
+        let mut expected = 0;
         if let Some(first) = members.first_mut() {
             first.out.start = out.len();
         }
@@ -171,6 +175,9 @@ impl Executor {
                 (number, at, one_by_one) = self.look_up(frames, at..end, members, number, out);
                 continue;
             }
+            if at >= expected {
+                expected = self.expect(frames, at);
+            }
             let member = &mut members[number];
             match self.carry_out(&frames[at], member, out) {
                 Flow::Done => at += 1,
@@ -180,6 +187,24 @@ impl Executor {
                 at = member.frames.end;
             }
         }
+    }
+
+    /// Tells the engine of the changes among the next frames, if there are several; gives the frame up to
+    /// which it knows.
+    fn expect(&self, frames: &[Frame<'_>], at: usize) -> usize {
+        let end = frames.len().min(at + CHANGES_TOGETHER);
+        let mut keys: [&[u8]; CHANGES_TOGETHER] = [&[]; CHANGES_TOGETHER];
+        let mut count = 0;
+        for frame in &frames[at..end] {
+            if let Some(key) = changed_key(&frame.request) {
+                keys[count] = key;
+                count += 1;
+            }
+        }
+        if count > 1 {
+            self.context.engine.expect(&keys[..count]);
+        }
+        end
     }
 
     /// Ends of the look-ups that begin at a frame: those that need no update.
@@ -269,6 +294,17 @@ impl Executor {
                 Flow::Done
             }
         }
+    }
+}
+
+/// The key that a request changes, if it does.
+fn changed_key<'r>(request: &'r Request<'_>) -> Option<&'r [u8]> {
+    match request {
+        Request::Put(put) => Some(&put.key),
+        Request::Count(count) => Some(&count.key),
+        Request::Delete(delete) => Some(&delete.key),
+        Request::Touch(touch) => Some(&touch.key),
+        _ => None,
     }
 }
 
