@@ -85,6 +85,15 @@ impl Options {
             command.args(line.split(' ')).env("RUSTFLAGS", "--cfg loom");
             shell::run(&mut command)
         };
+        // The tests of what has unsafe code, with every access looked at.
+        let valgrind = move || {
+            let mut command = shell.cargo();
+            let line =
+                "test --package todana-io --lib -- --test-threads 1 arena:: epoch:: mapping::";
+            let runner = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
+            command.args(line.split(' ')).env(runner, "valgrind -q --error-exitcode=9");
+            shell::run(&mut command)
+        };
         let mut plan: Vec<(&'static str, Run<'a>)> = vec![
             ("fmt", cargo("fmt --all --check")),
             ("clippy", cargo("clippy --workspace --all-targets -- -D warnings")),
@@ -97,6 +106,7 @@ impl Options {
         plan.push(("deny", Box::new(|| self.deny.run(shell))));
         if self.ci {
             plan.push(("models", Box::new(models)));
+            plan.push(("valgrind", Box::new(valgrind)));
             plan.push(("fuzz smoke", Box::new(|| fuzz::Options::smoke().run(shell))));
             plan.push(("clients", Box::new(|| clients::Options::default().run(shell))));
         }

@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn nobody_sees_a_segment_change() {
         const COUNT: usize = 4;
-        let rounds = if cfg!(debug_assertions) { 600 } else { 30_000 };
+        let rounds = if cfg!(debug_assertions) { 192 } else { 30_000 };
         let arena = Arena::new(4_096, COUNT, false).unwrap();
         let stop = AtomicBool::new(false);
         let seen = AtomicUsize::new(0);
