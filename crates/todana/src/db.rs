@@ -8,12 +8,11 @@
 //!
 //! Modules: `records` (one or some records), `upkeep` (the store as a whole), `transfer` (export, import
 //! and copy) with the formats `tsv`, `jsonl` and `tokyo`; `place` (names and opening), `key` (keys of the
-//! command line), `meter` (progress), `interrupt` (Ctrl-C).
+//! command line), `interrupt` (Ctrl-C).
 
 mod interrupt;
 mod jsonl;
 mod key;
-mod meter;
 mod place;
 mod records;
 mod tokyo;

@@ -5,18 +5,20 @@
 //! `todana-client`, the load generator in `todana-bench`.
 //!
 //! Modules: `options` and `config` (what the server is told), `serve` (running it), `client_commands`
-//! and `bench_command` (the tools), `db` (stores on disk), `outcome` (exit status and error
-//! lines), `units` (sizes as people write them).
+//! and `bench_command` (the tools), `db` (stores on disk), `sim_commands` (simulations), `outcome` (exit
+//! status and error lines), `meter` (progress), `units` (sizes as people write them).
 #![forbid(unsafe_code)]
 
 mod bench_command;
 mod client_commands;
 mod config;
 mod db;
+mod meter;
 mod options;
 mod outcome;
 mod put_mode;
 mod serve;
+mod sim_commands;
 mod units;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -74,6 +76,11 @@ enum Cmd {
         #[command(subcommand)]
         command: db::DbCommand,
     },
+    /// Simulate what a server would do
+    Sim {
+        #[command(subcommand)]
+        command: sim_commands::SimCommand,
+    },
     /// Print or check configurations
     Config {
         #[command(subcommand)]
@@ -117,6 +124,7 @@ fn main() -> ExitCode {
         Some(Cmd::Flush(args)) => args.run(),
         Some(Cmd::Bench(args)) => args.run(),
         Some(Cmd::Db { command }) => command.run(),
+        Some(Cmd::Sim { command }) => command.run(),
         Some(Cmd::Config { command: ConfigCommand::Default }) => print(DEFAULT_FILE.as_bytes()),
         Some(Cmd::Config { command: ConfigCommand::Check { file } }) => {
             match Config::read(&file).and_then(|config| config.settings()) {

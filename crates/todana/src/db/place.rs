@@ -1,6 +1,6 @@
 //! Where a store is, and how the commands open it.
 
-use super::meter::{Meter, watched};
+use crate::meter::{Meter, watched};
 use crate::outcome::Failure;
 use std::io;
 use std::path::{Path, PathBuf};

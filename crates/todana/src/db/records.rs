@@ -1,8 +1,8 @@
 //! One or some records: `get`, `put`, `delete`, `incr`, `list`.
 
 use super::key::{KeyForm, shown};
-use super::meter::Meter;
 use super::{StoreArg, tsv};
+use crate::meter::Meter;
 use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, finish, say, standard_input};
 use crate::put_mode::{PutModeArgs, finish_put, refusal};
 use clap::Args;

@@ -1,7 +1,7 @@
 //! Records of Tokyo Cabinet's hash files.
 
-use super::meter::Meter;
 use super::transfer::Loader;
+use crate::meter::Meter;
 use crate::outcome::{Failure, complain};
 use std::path::Path;
 use todana_import::ImportError;

@@ -1,10 +1,10 @@
 //! Many records: `export`, `import`, `copy`.
 
 use super::interrupt::Interrupt;
-use super::meter::{Meter, watched};
 use super::place::Place;
 use super::records::value_of;
 use super::{StoreArg, jsonl, tokyo, tsv};
+use crate::meter::{Meter, watched};
 use crate::outcome::{EXIT_STATUS, Failure, MISS, complain, counted, finish, say};
 use clap::{Args, ValueEnum};
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! The store as a whole: `create`, `stat`, `check`, `repair`, `compact`, `upgrade`.
 
 use super::StoreArg;
-use super::meter::{Meter, watched};
 use super::place::{Bare, Place};
+use crate::meter::{Meter, watched};
 use crate::outcome::{EXIT_STATUS, Failure, MISS, counted, finish, say};
 use clap::Args;
 use std::io::{self, IsTerminal as _, Write as _};

@@ -6,6 +6,7 @@ mod db;
 mod db_beside;
 mod db_check;
 mod kill;
+mod sim;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const STEPS_BLIND: u64 = 16;
 
 /// A bar on standard error that appears after a second, if that is a terminal.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     clock: SystemClock,
     bar: ProgressBar,
     steps: u64,
@@ -21,27 +21,32 @@ pub(super) struct Meter {
 
 impl Meter {
     /// A bar of `total` records.
-    pub(super) fn of_records(total: u64) -> Meter {
+    pub(crate) fn of_records(total: u64) -> Meter {
         Meter::new(total, "[{bar:40}] {percent:>3}% {human_pos} of {human_len} records")
     }
 
     /// A bar of `total` bytes.
-    pub(super) fn of_bytes(total: u64) -> Meter {
+    pub(crate) fn of_bytes(total: u64) -> Meter {
         Meter::new(total, "[{bar:40}] {percent:>3}% {bytes} of {total_bytes}")
     }
 
+    /// A bar of `total` requests.
+    pub(crate) fn of_requests(total: u64) -> Meter {
+        Meter::new(total, "[{bar:40}] {percent:>3}% {human_pos} of {human_len} requests")
+    }
+
     /// A bar of work whose bytes are told as it goes on.
-    pub(super) fn of_work() -> Meter {
+    pub(crate) fn of_work() -> Meter {
         Meter::of_bytes(0)
     }
 
     /// A count of bytes without an end that is known.
-    pub(super) fn of_stream() -> Meter {
+    pub(crate) fn of_stream() -> Meter {
         Meter::new(0, "{bytes} read")
     }
 
     /// None where lines of data go to the same terminal: they show that it goes on.
-    pub(super) fn beside_data(mut self) -> Meter {
+    pub(crate) fn beside_data(mut self) -> Meter {
         self.is_waiting &= !io::stdout().is_terminal();
         self
     }
@@ -57,7 +62,7 @@ impl Meter {
     }
 
     /// Says how far it is; cheap.
-    pub(super) fn at(&mut self, position: u64) {
+    pub(crate) fn at(&mut self, position: u64) {
         self.steps += 1;
         if !self.steps.is_multiple_of(STEPS_BLIND) {
             return;
@@ -70,7 +75,7 @@ impl Meter {
     }
 
     /// As [`at`](Meter::at), of so many.
-    pub(super) fn at_of(&mut self, position: u64, total: u64) {
+    pub(crate) fn at_of(&mut self, position: u64, total: u64) {
         if self.bar.length() != Some(total) {
             self.bar.set_length(total);
         }
@@ -85,7 +90,7 @@ impl Drop for Meter {
 }
 
 /// Runs work that does not tell how far it is, with a sign of life after a second.
-pub(super) fn watched<T: Send>(message: &'static str, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn watched<T: Send>(message: &'static str, work: impl FnOnce() -> T + Send) -> T {
     let (done, heard) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
