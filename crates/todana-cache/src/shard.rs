@@ -22,6 +22,11 @@ use todana_io::epoch::{self, Mark};
 use todana_io::{Retired, SegmentWriter};
 use todana_record::{Expiry, Meta, Timestamp};
 
+/// Segments of a shard that may wait for readers in any case; beyond that, a quarter of its memory.
+const WAITING_MIN: usize = 8;
+/// Times that a writer lets others run before it gives up.
+const WAITS: usize = 10_000;
+
 /// A part of the cache.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -297,9 +302,21 @@ impl Writer {
         Ok(number)
     }
 
-    /// An empty segment. When all wait for readers, one more than the limit allows: they will be back.
+    /// An empty segment. When all wait for readers, one more than the limit allows, since they will be back;
+    /// but not when too many wait: a reader that stays must not cost the whole memory.
     fn take_segment(&mut self, shared: &Shared) -> Option<SegmentWriter> {
         self.collect();
+        let waiting_max = (self.limit_bytes / 4 / shared.segment_len()).max(WAITING_MIN);
+        for _ in 0..WAITS {
+            if self.limbo.len() <= waiting_max {
+                break;
+            }
+            std::thread::yield_now();
+            self.collect();
+        }
+        if self.limbo.len() > waiting_max {
+            return None;
+        }
         if let Some(free) = self.free.pop() {
             return Some(free);
         }

@@ -227,3 +227,34 @@ fn most_records_are_guessed() {
     }
     assert!(right > 260_000, "{right} right, {wrong} wrong, {none} none");
 }
+
+#[test]
+fn a_reader_that_stays_costs_writes_not_memory() {
+    let cache = cache(8 << 20, true);
+    let now = cache.clock().advance(1_000_000);
+    set(&cache, "held", b"value", now).unwrap();
+    let (arrived, wait) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            cache.get(b"held", now, &mut |found| {
+                arrived.wait();
+                wait.wait();
+                assert!(
+                    matches!(found, Found::Record(view) if view.value.as_bytes() == Some(b"value"))
+                );
+                Look::Fetched
+            });
+        });
+        arrived.wait();
+        let refused = (0..400_000u32).find(|number| {
+            let result = set(&cache, &format!("key{number:07}"), &[b'x'; 100], now);
+            matches!(result, Err(Error::OutOfMemory { .. }))
+        });
+        // Not before what the limit allows was written, and not much later.
+        assert!(refused.is_some_and(|number| (60_000..140_000).contains(&number)), "{refused:?}");
+        wait.wait();
+    });
+    for number in 0..200_000u32 {
+        set(&cache, &format!("key{number:07}"), &[b'x'; 100], now).unwrap();
+    }
+}
