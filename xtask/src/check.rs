@@ -91,7 +91,9 @@ impl Options {
             let line =
                 "test --package todana-io --lib -- --test-threads 1 arena:: epoch:: mapping::";
             let runner = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
-            command.args(line.split(' ')).env(runner, "valgrind -q --error-exitcode=9");
+            command
+                .args(line.split(' '))
+                .env(runner, "valgrind -q --fair-sched=yes --error-exitcode=9");
             shell::run(&mut command)
         };
         let mut plan: Vec<(&'static str, Run<'a>)> = vec![
