@@ -23,7 +23,7 @@
 //!
 //! A plain record of a 26-byte key and a 64-byte value takes 2 bytes beyond them.
 
-use todana_record::{Expiry, Kind, Meta, Reader};
+use todana_record::{Expiry, Kind, Meta, Reader, ShortBytes};
 
 const EXTENDED: u8 = 1 << 7;
 const HAS_FLAGS: u8 = 1 << 0;
@@ -104,77 +104,45 @@ fn decode_any(bytes: &[u8]) -> Option<Stored<'_>> {
 }
 
 /// The bytes of a record before its key.
-pub(crate) struct Head {
-    bytes: [u8; HEAD_LEN_MAX],
-    len: usize,
-}
+pub(crate) type Head = ShortBytes<HEAD_LEN_MAX>;
 
-impl Head {
-    /// Of a record whose version is so much behind the one that its place implies.
-    #[inline]
-    pub(crate) fn new(meta: &Meta, behind: u64, key_len: usize, value_len: usize) -> Head {
-        let mut out = Head { bytes: [0; HEAD_LEN_MAX], len: 0 };
-        let mut head = 0;
-        let mut set = |bit, wanted: bool| head |= if wanted { bit } else { 0 };
-        set(HAS_FLAGS, meta.flags != 0);
-        set(HAS_EXPIRY, !meta.expiry.is_never());
-        set(HAS_VERSION, behind != 0);
-        set(HAS_KIND, meta.kind != Kind::BYTES);
-        set(STALE, meta.stale);
-        set(WON, meta.won);
-        match u8::try_from(key_len) {
-            Ok(key_len @ 0..EXTENDED) if head == 0 => out.push(key_len),
-            _ => {
-                out.push(EXTENDED | head);
-                out.number(key_len as u64);
-            }
-        }
-        out.number(value_len as u64);
-        if head == 0 {
-            return out;
-        }
-        if meta.flags != 0 {
-            out.number(u64::from(meta.flags));
-        }
-        if !meta.expiry.is_never() {
-            let bytes = meta.expiry.ms().min(EXPIRY_MS_MAX).to_le_bytes();
-            bytes.iter().take(EXPIRY_LEN).for_each(|byte| out.push(*byte));
-        }
-        if behind != 0 {
-            out.number(behind);
-        }
-        if meta.kind != Kind::BYTES {
-            out.push(meta.kind.0);
-        }
-        out
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
-            self.len += 1;
+/// The head of a record whose version is so much behind the one that its place implies.
+#[inline]
+pub(crate) fn head(meta: &Meta, behind: u64, key_len: usize, value_len: usize) -> Head {
+    let mut out = Head::new();
+    let mut head = 0;
+    let mut set = |bit, wanted: bool| head |= if wanted { bit } else { 0 };
+    set(HAS_FLAGS, meta.flags != 0);
+    set(HAS_EXPIRY, !meta.expiry.is_never());
+    set(HAS_VERSION, behind != 0);
+    set(HAS_KIND, meta.kind != Kind::BYTES);
+    set(STALE, meta.stale);
+    set(WON, meta.won);
+    match u8::try_from(key_len) {
+        Ok(key_len @ 0..EXTENDED) if head == 0 => out.push(key_len),
+        _ => {
+            out.push(EXTENDED | head);
+            out.varint(key_len as u64);
         }
     }
-
-    #[inline]
-    fn number(&mut self, value: u64) {
-        let mut rest = value;
-        while rest >= 0x80 {
-            self.push(rest.to_le_bytes()[0] | 0x80);
-            rest >>= 7;
-        }
-        self.push(rest.to_le_bytes()[0]);
+    out.varint(value_len as u64);
+    if head == 0 {
+        return out;
     }
-}
-
-impl std::ops::Deref for Head {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    if meta.flags != 0 {
+        out.varint(u64::from(meta.flags));
     }
+    if !meta.expiry.is_never() {
+        let bytes = meta.expiry.ms().min(EXPIRY_MS_MAX).to_le_bytes();
+        bytes.iter().take(EXPIRY_LEN).for_each(|byte| out.push(*byte));
+    }
+    if behind != 0 {
+        out.varint(behind);
+    }
+    if meta.kind != Kind::BYTES {
+        out.push(meta.kind.0);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -194,7 +162,7 @@ mod tests {
     }
 
     fn bytes_of(meta: &Meta, behind: u64, key: &[u8], value: &[u8]) -> Vec<u8> {
-        let head = Head::new(meta, behind, key.len(), value.len());
+        let head = head(meta, behind, key.len(), value.len());
         [&head[..], key, value].concat()
     }
 
@@ -215,8 +183,8 @@ mod tests {
 
     #[test]
     fn a_plain_record_costs_two_bytes() {
-        assert_eq!(Head::new(&Meta::default(), 0, 26, 64).len(), 2);
-        assert_eq!(Head::new(&Meta::default(), 0, 127, 127).len(), 2);
-        assert_eq!(Head::new(&Meta::default(), 0, 128, 128).len(), 5);
+        assert_eq!(head(&Meta::default(), 0, 26, 64).len(), 2);
+        assert_eq!(head(&Meta::default(), 0, 127, 127).len(), 2);
+        assert_eq!(head(&Meta::default(), 0, 128, 128).len(), 5);
     }
 }

@@ -45,6 +45,24 @@ enum Pass {
     Reinsert(u16),
 }
 
+impl Pass {
+    /// With so high a threshold that it makes room.
+    fn limited(self, live: &[Live<'_>], shared: &Shared) -> Pass {
+        let (Pass::Promote(least) | Pass::Reinsert(least)) = self else { return self };
+        let mut bytes = [0; 4];
+        for Live { slot, stored, .. } in live {
+            bytes[usize::from(slot.access.times()).min(3)] += stored.len + MOVED_MORE;
+        }
+        let max = shared.segment_len() * 3 / 4;
+        let kept = |from: u16| bytes.iter().skip(usize::from(from)).sum::<usize>();
+        let least = (least..=4).find(|from| kept(*from) <= max).unwrap_or(4);
+        match self {
+            Pass::Promote(_) => Pass::Promote(least),
+            _ => Pass::Reinsert(least),
+        }
+    }
+}
+
 /// A live record of a segment that is reclaimed.
 struct Live<'s> {
     hash: u64,
@@ -238,98 +256,65 @@ impl Writer {
         let is_main = segment.is_main;
         self.queue(is_main).sealed.retain(|sealed| *sealed != number);
         self.counters.reclaimed += 1;
-        if segment.live > 0 {
-            let pass = self.limited(pass, &segment, number, shared);
-            self.move_records(&segment, number, pass, now, shared);
-        }
+        let live = self.live_records(&segment, number, shared);
+        self.move_records(&live, pass.limited(&live, shared), is_main, now, shared);
         self.retire(segment, shared);
-    }
-
-    /// The pass with so high a threshold that it makes room.
-    fn limited(&self, pass: Pass, segment: &Segment, number: u32, shared: &Shared) -> Pass {
-        let (Pass::Promote(least) | Pass::Reinsert(least)) = pass else { return pass };
-        let mut bytes = [0; 4];
-        for live in self.live_records(segment, number, shared) {
-            let times = usize::from(live.slot.access.times());
-            bytes[times.min(3)] += live.stored.len + MOVED_MORE;
-        }
-        let max = shared.segment_len() * 3 / 4;
-        let kept = |from: u16| bytes.iter().skip(usize::from(from)).sum::<usize>();
-        let least = (least..=4).find(|from| kept(*from) <= max).unwrap_or(4);
-        match pass {
-            Pass::Promote(_) => Pass::Promote(least),
-            _ => Pass::Reinsert(least),
-        }
     }
 
     /// The records of a segment that the index points to.
     fn live_records<'s>(
-        &'s self,
+        &self,
         segment: &'s Segment,
         number: u32,
-        shared: &'s Shared,
-    ) -> impl Iterator<Item = Live<'s>> {
-        let mut records = segment.records(shared.grain);
-        let mut group = Vec::with_capacity(GROUP);
-        std::iter::from_fn(move || {
-            loop {
-                if group.is_empty() {
-                    // All lines of a group are on their way before the first is looked at.
-                    for (at, stored) in records.by_ref().take(GROUP) {
-                        let hash = shared.hash_of(stored.key);
-                        self.index.index().prefetch(hash);
-                        group.push((hash, at, stored));
-                    }
-                    group.reverse();
-                }
-                let (hash, at, stored) = group.pop()?;
-                let offset = u32::try_from(at / shared.grain).unwrap_or(0);
-                if let Some((_, slot)) = self.seat_of(hash, Place { number, offset }) {
-                    return Some(Live { hash, slot, stored });
-                }
-            }
-        })
-    }
-
-    fn move_records(
-        &mut self,
-        segment: &Segment,
-        number: u32,
-        pass: Pass,
-        now: Timestamp,
         shared: &Shared,
-    ) {
+    ) -> Vec<Live<'s>> {
         let mut records = segment.records(shared.grain);
+        let mut live = Vec::with_capacity(segment.live);
         let mut group = Vec::with_capacity(GROUP);
         loop {
-            group.clear();
+            // All lines of a group are on their way before the first is looked at.
             for (at, stored) in records.by_ref().take(GROUP) {
                 let hash = shared.hash_of(stored.key);
                 self.index.index().prefetch(hash);
                 group.push((hash, at, stored));
             }
             if group.is_empty() {
-                return;
+                return live;
             }
-            for (hash, at, stored) in &group {
+            for (hash, at, stored) in group.drain(..) {
                 let offset = u32::try_from(at / shared.grain).unwrap_or(0);
-                let Some((seat, slot)) = self.seat_of(*hash, Place { number, offset }) else {
-                    continue;
-                };
-                let times = slot.access.times();
-                let (stays, to_main, left) = match pass {
-                    Pass::Compact => (true, segment.is_main, times),
-                    Pass::Promote(least) => (times >= least, true, 0),
-                    Pass::Reinsert(least) => (times >= least, true, times.saturating_sub(1)),
-                };
-                let access = slot.access.with_times(left);
-                let moved = stays
-                    && !stored.meta.expiry.is_past(now)
-                    && self.move_record(stored, slot, access, to_main, seat, now, shared);
-                if !moved {
-                    self.index.remove(seat);
-                    self.count_gone(*hash, slot, stored, segment.is_main, now, shared);
+                if let Some((_, slot)) = self.seat_of(hash, Place { number, offset }) {
+                    live.push(Live { hash, slot, stored });
                 }
+            }
+        }
+    }
+
+    /// Writes those of a segment's records again that stay, and removes the others.
+    fn move_records(
+        &mut self,
+        live: &[Live<'_>],
+        pass: Pass,
+        is_main: bool,
+        now: Timestamp,
+        shared: &Shared,
+    ) {
+        for Live { hash, slot, stored } in live {
+            // A reader may have noted a fetch meanwhile, and each removal makes seats void.
+            let Some((seat, slot)) = self.seat_of(*hash, slot.place) else { continue };
+            let times = slot.access.times();
+            let (stays, to_main, left) = match pass {
+                Pass::Compact => (true, is_main, times),
+                Pass::Promote(least) => (times >= least, true, 0),
+                Pass::Reinsert(least) => (times >= least, true, times.saturating_sub(1)),
+            };
+            let access = slot.access.with_times(left);
+            let moved = stays
+                && !stored.meta.expiry.is_past(now)
+                && self.move_record(stored, slot, access, to_main, seat, now, shared);
+            if !moved {
+                self.index.remove(seat);
+                self.count_gone(*hash, slot, stored, is_main, now, shared);
             }
         }
     }

@@ -7,7 +7,7 @@
 use crate::access::AccessBits;
 use crate::ghost::Ghost;
 use crate::large::{Large, LargeWriter};
-use crate::layout::{HEAD_LEN_MAX, Head};
+use crate::layout::{self, HEAD_LEN_MAX};
 use crate::place::{Index, IndexWriter, Place, Slot};
 use crate::segment::{Segment, SegmentTable};
 use crate::shared::Shared;
@@ -247,7 +247,7 @@ impl Writer {
             true => shared.implicit_version(place).wrapping_sub(version),
             false => 0,
         };
-        let head = Head::new(&new.meta, behind, new.key.len(), value_len);
+        let head = layout::head(&new.meta, behind, new.key.len(), value_len);
         let len = head.len() + new.key.len() + value_len;
         if let Some(mut rest) = segment.memory.spare(len) {
             for part in [&head[..], new.key, first, second] {

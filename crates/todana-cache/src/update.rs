@@ -4,6 +4,7 @@ use crate::access::AccessBits;
 use crate::cache::Cache;
 use crate::large::Large;
 use crate::layout::Stored;
+use crate::place::Slot;
 use crate::shard::{New, Old, Writer, Written};
 use crate::shared::Shared;
 use parking_lot::MutexGuard;
@@ -49,6 +50,8 @@ enum Change<'c> {
         meta: Meta,
         bytes: &'c [u8],
     },
+    /// The record stays; only what is remembered of accesses changes.
+    Mark(AccessBits),
     /// Only a large record's metadata changes.
     Remark {
         meta: Meta,
@@ -84,6 +87,7 @@ impl Writer {
         match (edit, site.view, site.present) {
             (Edit::Put(put), _, _) => {
                 shared.check_value_len(put.value.len())?;
+                let meta = put.meta();
                 let value: [&[u8]; 2] = match &mut put.value {
                     Payload::Bytes(bytes) => [*bytes, &[]],
                     Payload::Joined(first, second) => [*first, *second],
@@ -91,14 +95,6 @@ impl Writer {
                         staged.finish()?;
                         [staged.as_bytes(), &[]]
                     }
-                };
-                let meta = Meta {
-                    flags: put.flags,
-                    expiry: put.expiry,
-                    version: 0,
-                    kind: put.kind,
-                    stale: put.stale,
-                    won: put.won,
                 };
                 Ok(self.record(meta, put.version, value, site, shared))
             }
@@ -170,20 +166,18 @@ impl Writer {
         site: &Site<'e>,
         shared: &Shared,
     ) -> Change<'e> {
+        let access = present.old.slot.access;
+        let access = if touch.fetch { access.fetched_at(site.now) } else { access };
+        if !touch.changes() {
+            return Change::Mark(access);
+        }
         let version = match touch.version {
             None => view.meta.version,
             Some(NewVersion::Given(version)) => version,
             Some(NewVersion::Next) => shared.next_versions(1),
         };
-        let meta = Meta {
-            expiry: touch.expiry.unwrap_or(view.meta.expiry),
-            stale: touch.stale.unwrap_or(view.meta.stale),
-            won: touch.won.unwrap_or(view.meta.won),
-            version: if shared.versions { version } else { 0 },
-            ..view.meta
-        };
-        let access = present.old.slot.access;
-        let access = if touch.fetch { access.fetched_at(site.now) } else { access };
+        let version = if shared.versions { version } else { 0 };
+        let meta = Meta { version, ..touch.meta(&view.meta) };
         if site.large() {
             return Change::Remark { meta, access };
         }
@@ -236,6 +230,12 @@ impl Cache {
                 writer.link(seat, old, &written, shared)?;
                 written.version
             }
+            Change::Mark(access) => {
+                if let Some(old) = old {
+                    writer.index.set(seat, Slot { access, ..old.slot });
+                }
+                view.map_or(0, |view| view.meta.version)
+            }
             Change::Grow { meta, bytes } => {
                 let number = old.map_or(0, |old| old.slot.place.number);
                 writer.grow_large(number, meta, bytes, now, shared)?;
@@ -248,7 +248,7 @@ impl Cache {
                     large.with_meta(meta);
                     Ok(())
                 })?;
-                let slot = crate::place::Slot { access, ..old.slot };
+                let slot = Slot { access, ..old.slot };
                 writer.index.set(seat, slot);
                 meta.version
             }
@@ -261,7 +261,7 @@ impl Cache {
         let Some(old) = old else { return };
         if let Some((seat, slot)) = writer.seat_of(hash, old.slot.place) {
             let access = AccessBits::stored(now).with_times(slot.access.times());
-            writer.index.set(seat, crate::place::Slot { access, ..slot });
+            writer.index.set(seat, Slot { access, ..slot });
         }
     }
 
@@ -316,7 +316,10 @@ impl Cache {
                     writer.write(&new, is_main, access, now, shared).map(|new| Some(Some(new)))
                 }
                 Change::Remove => Ok(Some(None)),
-                Change::Nothing | Change::Grow { .. } | Change::Remark { .. } => Ok(None),
+                // A unit changes no large record where it lies.
+                Change::Nothing | Change::Mark(_) | Change::Grow { .. } | Change::Remark { .. } => {
+                    Ok(None)
+                }
             });
             match result {
                 Ok(Some(written)) => done.push((at, written)),

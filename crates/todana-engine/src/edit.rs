@@ -1,7 +1,7 @@
 //! What a mutation sees and what it may ask for.
 
 use crate::{Staged, View};
-use todana_record::{Expiry, Kind};
+use todana_record::{Expiry, Kind, Meta};
 
 /// A change of one record, computed from its present state.
 ///
@@ -89,6 +89,13 @@ impl<'e> Put<'e> {
         Put::of(Payload::Bytes(value))
     }
 
+    /// The metadata of the record that it makes, but for the version.
+    #[inline]
+    pub fn meta(&self) -> Meta {
+        let Put { value: _, flags, expiry, kind, version: _, stale, won } = *self;
+        Meta { flags, expiry, version: 0, kind, stale, won }
+    }
+
     /// A payload without flags, expiry or marks.
     pub const fn of(value: Payload<'e>) -> Put<'e> {
         Put {
@@ -143,6 +150,24 @@ pub struct Touch {
     pub version: Option<NewVersion>,
     /// Whether the engine remembers it as a fetch (see [`Access`](crate::Access)).
     pub fetch: bool,
+}
+
+impl Touch {
+    /// Whether anything of the record changes.
+    pub fn changes(&self) -> bool {
+        let Touch { expiry, stale, won, version, fetch: _ } = self;
+        expiry.is_some() || stale.is_some() || won.is_some() || version.is_some()
+    }
+
+    /// The metadata that a record with this has afterwards, but for the version.
+    pub fn meta(&self, meta: &Meta) -> Meta {
+        Meta {
+            expiry: self.expiry.unwrap_or(meta.expiry),
+            stale: self.stale.unwrap_or(meta.stale),
+            won: self.won.unwrap_or(meta.won),
+            ..*meta
+        }
+    }
 }
 
 /// Where the version of a changed record comes from.

@@ -5,7 +5,7 @@ use crate::index::Place;
 use crate::layout::record::{Fields, Operation};
 use crate::view::Hit;
 use crate::writer::{Change, Home};
-use todana_engine::{Edit, Error, NewVersion, Payload, Put, Touch, Value, View};
+use todana_engine::{Edit, Error, NewVersion, Payload, Put, Value, View};
 use todana_record::Meta;
 
 /// The longest value, in bytes.
@@ -64,7 +64,7 @@ pub(crate) fn put<'e>(
     key: &'e [u8],
     hash: u64,
 ) -> Result<Change<'e>, Error> {
-    let (meta, version) = (meta_of(put), given(put.version));
+    let (meta, version) = (put.meta(), given(put.version));
     let value: [&[u8]; 2] = match &mut put.value {
         Payload::Bytes(bytes) => [*bytes, &[]],
         Payload::Joined(first, second) => [*first, *second],
@@ -117,13 +117,8 @@ pub(crate) fn change<'e>(
                 }
             }
         }
-        (Edit::Touch(touch), Some(view)) if changes(touch) => {
-            let meta = Meta {
-                expiry: touch.expiry.unwrap_or(view.meta.expiry),
-                stale: touch.stale.unwrap_or(view.meta.stale),
-                won: touch.won.unwrap_or(view.meta.won),
-                ..view.meta
-            };
+        (Edit::Touch(touch), Some(view)) if touch.changes() => {
+            let meta = touch.meta(&view.meta);
             let version = touch.version.map_or(Some(view.meta.version), given);
             match hit.and_then(|hit| hit.record.blob()) {
                 // The same blob.
@@ -145,19 +140,3 @@ pub(crate) fn change<'e>(
 
 /// A staged value that another store has made.
 const ANOTHERS: Error = Error::Unsupported("take a value that was staged by another store");
-
-fn meta_of(put: &Put<'_>) -> Meta {
-    Meta {
-        flags: put.flags,
-        expiry: put.expiry,
-        version: 0,
-        kind: put.kind,
-        stale: put.stale,
-        won: put.won,
-    }
-}
-
-fn changes(touch: &Touch) -> bool {
-    let Touch { expiry, stale, won, version, fetch: _ } = touch;
-    expiry.is_some() || stale.is_some() || won.is_some() || version.is_some()
-}

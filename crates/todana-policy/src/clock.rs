@@ -21,23 +21,14 @@ impl Clock {
 
 impl Policy for Clock {
     fn request(&mut self, key: u64, size: u32) -> bool {
-        if let Some(id) = self.queues.find(key) {
-            self.queues.get_mut(id).hits = 1;
-            return true;
-        }
-        if u64::from(size) > self.capacity {
-            return false;
-        }
-        while self.bytes() + u64::from(size) > self.capacity {
-            let Some(oldest) = self.queues.oldest(0) else { break };
-            if std::mem::take(&mut self.queues.get_mut(oldest).hits) > 0 {
-                self.queues.move_to(oldest, 0);
+        let hit = |queues: &mut Queues<1>, id| queues.get_mut(id).hits = 1;
+        self.queues.request(self.capacity, (key, size), hit, |queues, oldest| {
+            if std::mem::take(&mut queues.get_mut(oldest).hits) > 0 {
+                queues.move_to(oldest, 0);
             } else {
-                self.queues.drop(oldest);
+                queues.drop(oldest);
             }
-        }
-        self.queues.push(0, key, size);
-        false
+        })
     }
 
     fn remove(&mut self, key: u64) {

@@ -19,19 +19,8 @@ impl Lru {
 
 impl Policy for Lru {
     fn request(&mut self, key: u64, size: u32) -> bool {
-        if let Some(id) = self.queues.find(key) {
-            self.queues.move_to(id, 0);
-            return true;
-        }
-        if u64::from(size) > self.capacity {
-            return false;
-        }
-        while self.bytes() + u64::from(size) > self.capacity {
-            let Some(oldest) = self.queues.oldest(0) else { break };
-            self.queues.drop(oldest);
-        }
-        self.queues.push(0, key, size);
-        false
+        let hit = |queues: &mut Queues<1>, id| queues.move_to(id, 0);
+        self.queues.request(self.capacity, (key, size), hit, Queues::drop)
     }
 
     fn remove(&mut self, key: u64) {

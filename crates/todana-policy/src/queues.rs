@@ -45,6 +45,32 @@ impl<const N: usize> Default for Queues<N> {
     }
 }
 
+impl Queues<1> {
+    /// Asks for an object of a cache that is one queue: `hit` notes that it was found; `evict` makes some
+    /// room, as often as it takes.
+    pub(crate) fn request(
+        &mut self,
+        capacity: u64,
+        (key, size): (u64, u32),
+        hit: impl FnOnce(&mut Self, Id),
+        mut evict: impl FnMut(&mut Self, Id),
+    ) -> bool {
+        if let Some(id) = self.find(key) {
+            hit(self, id);
+            return true;
+        }
+        if u64::from(size) > capacity {
+            return false;
+        }
+        while self.bytes(0) + u64::from(size) > capacity {
+            let Some(oldest) = self.oldest(0) else { break };
+            evict(self, oldest);
+        }
+        self.push(0, key, size);
+        false
+    }
+}
+
 impl<const N: usize> Queues<N> {
     /// The object of a key.
     #[inline]

@@ -30,24 +30,15 @@ impl Sieve {
 
 impl Policy for Sieve {
     fn request(&mut self, key: u64, size: u32) -> bool {
-        if let Some(id) = self.queues.find(key) {
-            self.queues.get_mut(id).hits = 1;
-            return true;
-        }
-        if u64::from(size) > self.capacity {
-            return false;
-        }
-        while self.bytes() + u64::from(size) > self.capacity {
-            let Some(looked_at) = self.hand.or_else(|| self.queues.oldest(0)) else { break };
-            self.hand = Some(looked_at);
-            if std::mem::take(&mut self.queues.get_mut(looked_at).hits) > 0 {
-                self.hand = self.queues.newer(looked_at);
-            } else {
-                self.drop(looked_at);
+        let hit = |queues: &mut Queues<1>, id| queues.get_mut(id).hits = 1;
+        let hand = &mut self.hand;
+        self.queues.request(self.capacity, (key, size), hit, |queues, oldest| {
+            let looked_at = hand.unwrap_or(oldest);
+            *hand = queues.newer(looked_at);
+            if std::mem::take(&mut queues.get_mut(looked_at).hits) == 0 {
+                queues.drop(looked_at);
             }
-        }
-        self.queues.push(0, key, size);
-        false
+        })
     }
 
     fn remove(&mut self, key: u64) {

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Modules: [`meta`] (metadata of a record), [`time`] (timestamps and expiry), [`position`] (order
-//! of changes), [`hash`] (slot and index hash), [`varint`], [`cursor`] (reading bytes from outside).
+//! of changes), [`hash`] (slot and index hash), [`varint`], [`short`] (a few bytes to be
+//! written), [`cursor`] (reading bytes from outside).
 //!
 //! Limits: keys of 0 B to 64 KiB, values of 0 B to 4 GiB − 1 B ([`KEY_LEN_MAX`],
 //! [`VALUE_LEN_MAX`]); a dialect may hold lower ones.
@@ -22,6 +23,7 @@ pub mod cursor;
 pub mod hash;
 pub mod meta;
 pub mod position;
+pub mod short;
 pub mod time;
 pub mod varint;
 
@@ -29,6 +31,7 @@ pub use cursor::Reader;
 pub use hash::{IndexHash, SLOT_COUNT, slot_of};
 pub use meta::{Kind, Meta};
 pub use position::{PartitionId, Position};
+pub use short::ShortBytes;
 pub use time::{Expiry, Timestamp};
 
 /// Longest key, in bytes.

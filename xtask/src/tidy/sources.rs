@@ -100,18 +100,23 @@ fn code_lines(file: &SourceFile) -> Vec<(usize, String)> {
     code.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned())).collect()
 }
 
+/// Attributes that are not to be there, cut in two as well.
+const ALLOW: &str = concat!("#[", "allow(");
+const ALLOW_ALL: &str = concat!("#!", "[allow(");
+const IGNORE: &str = concat!("#[", "ignore]");
+
 /// An exception is `#[expect(..., reason = "...")]`; a test is ignored for a reason.
 pub(super) fn attributes(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.files.iter().filter(|file| is_source(&file.path)) {
         for (line, code) in code_lines(file) {
             let code: String = code.split_whitespace().collect();
-            let allow = code.contains("#[allow(") || code.contains("#![allow(");
+            let allow = code.contains(ALLOW) || code.contains(ALLOW_ALL);
             if allow || code.contains("cfg_attr(") && code.contains(",allow(") {
                 let what = "use `#[expect(..., reason = \"...\")]` instead of `allow`";
                 findings.push(Finding::at_line(&file.path, line, what));
             }
-            if code.contains("#[ignore]") {
+            if code.contains(IGNORE) {
                 let what = "say why: `#[ignore = \"...\"]`";
                 findings.push(Finding::at_line(&file.path, line, what));
             }
@@ -156,7 +161,8 @@ mod tests {
 
     #[test]
     fn leftovers_are_found_in_code_and_notes_everywhere() {
-        let source = format!("todo!()\n\"todo!()\"\nlet x = dbg!(1); // {}: x\n", NOTES[0]);
+        let (missing, note) = (MACROS[0], NOTES[0]);
+        let source = format!("{missing}()\n\"{missing}()\"\nlet x = dbg!(1); // {note}: x\n");
         check(
             leftovers,
             &[("fuzz/a.rs", &source), ("docs/a.md", NOTES[1])],
@@ -171,11 +177,13 @@ mod tests {
 
     #[test]
     fn exceptions_need_reasons() {
-        let source = "#[allow(dead_code)]\n// #[allow(dead_code)]\n#[ignore]\n\
-            #[ignore = \"slow\"]\n#![cfg_attr(test, allow(unused))]\n#[expect(dead_code)]\n";
+        let source = format!(
+            "{ALLOW}dead_code)]\n// {ALLOW}dead_code)]\n{IGNORE}\n#[ignore = \"slow\"]\n\
+            #![cfg_attr(test, allow(unused))]\n#[expect(dead_code)]\n"
+        );
         check(
             attributes,
-            &[("crates/a/src/b.rs", source)],
+            &[("crates/a/src/b.rs", &source)],
             &[
                 "crates/a/src/b.rs:1: use `#[expect(..., reason = \"...\")]` instead of `allow`",
                 "crates/a/src/b.rs:3: say why: `#[ignore = \"...\"]`",

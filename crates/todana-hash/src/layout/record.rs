@@ -9,7 +9,7 @@
 //! ```
 
 use crate::blob::Reference;
-use todana_record::{Expiry, KEY_LEN_MAX, Kind, Meta, varint};
+use todana_record::{Expiry, KEY_LEN_MAX, Kind, Meta, ShortBytes, varint};
 
 /// What an entry of the log does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,7 +273,7 @@ impl Fields {
     /// Everything that stands before key and value.
     #[inline]
     pub(crate) fn encode(&self, key_len: usize, value_len: usize) -> EntryHead {
-        let mut out = EntryHead { bytes: [0; HEAD_LEN_MAX], len: 0 };
+        let mut out = EntryHead::new();
         let mut head = self.operation.code();
         let mut set = |bit, wanted: bool| head |= if wanted { bit } else { 0 };
         set(HAS_FLAGS, self.flags != 0);
@@ -291,63 +291,31 @@ impl Fields {
         }
         match self.operation {
             Operation::Put | Operation::PutBlob => {
-                out.number(key_len as u64);
-                out.number(value_len as u64);
+                out.varint(key_len as u64);
+                out.varint(value_len as u64);
             }
-            Operation::Remove => out.number(key_len as u64),
-            Operation::Flush | Operation::Unit => out.number(self.number),
+            Operation::Remove => out.varint(key_len as u64),
+            Operation::Flush | Operation::Unit => out.varint(self.number),
             Operation::FlushDue => {}
         }
         if self.flags != 0 {
-            out.number(u64::from(self.flags));
+            out.varint(u64::from(self.flags));
         }
         if !self.expiry.is_never() {
-            out.number(self.expiry.ms());
+            out.varint(self.expiry.ms());
         }
         if let Some(position) = self.position {
-            out.number(position);
+            out.varint(position);
         }
         if self.version_back != 0 {
-            out.number(self.version_back);
+            out.varint(self.version_back);
         }
         out
     }
 }
 
 /// The bytes of an entry before its key.
-pub(crate) struct EntryHead {
-    bytes: [u8; HEAD_LEN_MAX],
-    len: usize,
-}
-
-impl EntryHead {
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
-            self.len += 1;
-        }
-    }
-
-    #[inline]
-    fn number(&mut self, value: u64) {
-        let mut rest = value;
-        while rest >= 0x80 {
-            self.push(rest.to_le_bytes()[0] | 0x80);
-            rest >>= 7;
-        }
-        self.push(rest.to_le_bytes()[0]);
-    }
-}
-
-impl std::ops::Deref for EntryHead {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
+pub(crate) type EntryHead = ShortBytes<HEAD_LEN_MAX>;
 
 /// More than any entry takes before its key and value.
 pub(crate) const HEAD_LEN_MAX: usize = 3 + 6 * varint::VARINT_LEN_MAX;
