@@ -1,5 +1,7 @@
 //! Wall and monotonic time behind one trait.
 
+#[cfg(target_os = "linux")]
+use nix::time::ClockId;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +12,10 @@ pub trait Clock: Send + Sync {
     fn wall_ms(&self) -> u64;
     /// Nanoseconds since an arbitrary start; never goes back.
     fn monotonic_ns(&self) -> u64;
+    /// Milliseconds of a clock that never goes back either; may be as of some milliseconds ago.
+    fn monotonic_ms(&self) -> u64 {
+        self.monotonic_ns() / 1_000_000
+    }
 }
 
 /// The operating system's clocks.
@@ -38,19 +44,28 @@ fn exact_wall_ms() -> u64 {
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
+#[cfg(target_os = "linux")]
+#[inline]
+fn coarse_ms(clock: ClockId) -> Option<u64> {
+    let time = nix::time::clock_gettime(clock).ok()?;
+    let (seconds, ns) = (time.tv_sec().max(0), time.tv_nsec().max(0));
+    Some(seconds.unsigned_abs() * 1_000 + ns.unsigned_abs() / 1_000_000)
+}
+
 impl Clock for SystemClock {
     /// On Linux as of the last tick, some ms ago: a tenth of the time that the exact one takes.
     #[cfg(target_os = "linux")]
     #[inline]
     fn wall_ms(&self) -> u64 {
-        use nix::time::{ClockId, clock_gettime};
-        match clock_gettime(ClockId::CLOCK_REALTIME_COARSE) {
-            Ok(time) => {
-                let (seconds, ns) = (time.tv_sec().max(0), time.tv_nsec().max(0));
-                seconds.unsigned_abs() * 1_000 + ns.unsigned_abs() / 1_000_000
-            }
-            Err(_) => exact_wall_ms(),
-        }
+        coarse_ms(ClockId::CLOCK_REALTIME_COARSE).unwrap_or_else(exact_wall_ms)
+    }
+
+    /// As of the last tick, too.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn monotonic_ms(&self) -> u64 {
+        coarse_ms(ClockId::CLOCK_MONOTONIC_COARSE)
+            .unwrap_or_else(|| self.monotonic_ns() / 1_000_000)
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -1,10 +1,10 @@
 //! A session with its socket, and the bytes between them.
 
 use crate::counters::Counters;
+use crate::driver::{Driver, Link};
 use crate::limits::{OUTPUT_PAUSE_LEN, READ_LEN};
-use crate::listen::Stream;
 use crate::session::Session;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -13,9 +13,16 @@ const KEPT_LEN: usize = 4 * 1024;
 /// Sent bytes that are left in front of unsent ones before these are moved.
 const SENT_KEPT_LEN: usize = 64 * 1024;
 
+/// What the bytes of a connection go through.
+pub(crate) struct Wire<'w> {
+    pub(crate) driver: &'w mut Driver,
+    pub(crate) counters: &'w Counters,
+    pub(crate) now_ms: u64,
+}
+
 /// A session with its socket.
 pub(crate) struct Connection {
-    pub(crate) stream: Stream,
+    pub(crate) link: Link,
     pub(crate) session: Session,
     /// Input that is no whole request yet.
     pub(crate) pending: Vec<u8>,
@@ -55,14 +62,14 @@ pub(crate) enum ReadOutcome {
 
 impl Connection {
     pub(crate) fn new(
-        stream: Stream,
+        link: Link,
         session: Session,
         peer: String,
         now_ms: u64,
         last_command_s: Arc<AtomicU64>,
     ) -> Connection {
         Connection {
-            stream,
+            link,
             session,
             pending: Vec::new(),
             need: 0,
@@ -99,19 +106,20 @@ impl Connection {
     }
 
     /// Reads once, into `buffer`.
-    pub(crate) fn read(&mut self, buffer: &mut [u8], counters: &Counters) -> ReadOutcome {
-        counters.reads.add(1);
+    pub(crate) fn read(&mut self, buffer: &mut [u8], wire: &mut Wire<'_>) -> ReadOutcome {
+        wire.counters.reads.add(1);
         loop {
-            match self.stream.read(buffer) {
+            match wire.driver.read(&mut self.link, buffer) {
                 Ok(0) => {
                     self.readable = false;
                     self.ended = true;
                     return ReadOutcome::Nothing;
                 }
                 Ok(len) => {
-                    // A short read has emptied the socket: the next edge tells of more.
-                    self.readable = len == buffer.len() || self.end_is_near;
-                    counters.bytes_read.add(len as u64);
+                    let more = wire.driver.has_more(&self.link, len == buffer.len());
+                    self.readable = more || self.end_is_near;
+                    self.last_read_ms = wire.now_ms;
+                    wire.counters.bytes_read.add(len as u64);
                     return ReadOutcome::Bytes(len);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -126,13 +134,13 @@ impl Connection {
 
     /// Reads once, behind what is pending. What a client claims that it will send is made room for only
     /// as it comes.
-    pub(crate) fn read_pending(&mut self, counters: &Counters) -> ReadOutcome {
+    pub(crate) fn read_pending(&mut self, wire: &mut Wire<'_>) -> ReadOutcome {
         let mut pending = std::mem::take(&mut self.pending);
         let len = pending.len();
         let missing = self.need.saturating_sub(len);
         let room = missing.clamp(READ_LEN, (len / 2).max(READ_LEN));
         pending.resize(len + room, 0);
-        let outcome = self.read(&mut pending[len..], counters);
+        let outcome = self.read(&mut pending[len..], wire);
         pending.truncate(match outcome {
             ReadOutcome::Bytes(read) => len + read,
             ReadOutcome::Nothing => len,
@@ -142,28 +150,37 @@ impl Connection {
     }
 
     /// Sends bytes, behind what is unsent; keeps what the socket does not take.
-    pub(crate) fn send(&mut self, bytes: &[u8], now_ms: u64, counters: &Counters) {
+    pub(crate) fn send(&mut self, bytes: &[u8], wire: &mut Wire<'_>) {
         if self.unsent_len() > 0 {
             self.unsent.extend_from_slice(bytes);
-            self.note_pause(counters);
+            self.note_pause(wire.counters);
             return;
         }
-        let taken = self.write(bytes, now_ms, counters);
+        let taken = self.write(bytes, wire);
         if taken < bytes.len() && !self.broken {
             self.unsent.extend_from_slice(&bytes[taken..]);
             // From here on it is the client's turn to read.
-            self.last_sent_ms = now_ms;
-            self.note_pause(counters);
+            self.last_sent_ms = wire.now_ms;
+            self.note_pause(wire.counters);
         }
     }
 
+    /// Takes bytes back that were sent, but that the socket had no room for; they stand before all others.
+    pub(crate) fn take_back(&mut self, mut bytes: Vec<u8>, wire: &Wire<'_>) {
+        wire.counters.bytes_written.subtract(bytes.len() as u64);
+        bytes.extend_from_slice(&self.unsent[self.sent..]);
+        (self.unsent, self.sent) = (bytes, 0);
+        self.last_sent_ms = wire.now_ms;
+        self.note_pause(wire.counters);
+    }
+
     /// Sends what is unsent.
-    pub(crate) fn flush(&mut self, now_ms: u64, counters: &Counters) {
+    pub(crate) fn flush(&mut self, wire: &mut Wire<'_>) {
         if self.unsent_len() == 0 {
             return;
         }
         let unsent = std::mem::take(&mut self.unsent);
-        self.sent += self.write(&unsent[self.sent..], now_ms, counters);
+        self.sent += self.write(&unsent[self.sent..], wire);
         self.unsent = unsent;
         if self.sent == self.unsent.len() {
             self.sent = 0;
@@ -186,16 +203,16 @@ impl Connection {
         }
     }
 
-    fn write(&mut self, bytes: &[u8], now_ms: u64, counters: &Counters) -> usize {
+    fn write(&mut self, bytes: &[u8], wire: &mut Wire<'_>) -> usize {
         let mut taken = 0;
         while taken < bytes.len() {
-            counters.writes.add(1);
-            match self.stream.write(&bytes[taken..]) {
+            wire.counters.writes.add(1);
+            match wire.driver.write(&mut self.link, &bytes[taken..]) {
                 Ok(0) => break,
                 Ok(len) => {
                     taken += len;
-                    self.last_sent_ms = now_ms;
-                    counters.bytes_written.add(len as u64);
+                    self.last_sent_ms = wire.now_ms;
+                    wire.counters.bytes_written.add(len as u64);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,

@@ -163,6 +163,7 @@ pub(crate) fn settings(context: &Context) -> Figures {
     add(f, "growth_factor", "1.25");
     add(f, "chunk_size", 48);
     add(f, "num_threads", settings.threads);
+    add(f, "io", settings.io.name());
     add(f, "stat_key_prefix", char::from(settings.prefix_delimiter));
     add(f, "detail_enabled", yes_no(context.prefixes.is_enabled()));
     add(f, "reqs_per_event", settings.requests_per_turn);

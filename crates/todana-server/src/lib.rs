@@ -13,7 +13,7 @@
 //! The crate is *not* a codec and *not* a store, reads no configuration and parses no command line.
 //!
 //! Modules: [`settings`] (what a server is told), [`server`] (starting and stopping), [`listen`]
-//! (sockets), `worker` and `connection` (the shell), [`session`], [`replies`] and `execute` (the core),
+//! (sockets), `driver` (the way to the kernel), `worker` and `connection` (the shell), [`session`], [`replies`] and `execute` (the core),
 //! `jobs`, `watch`, `dump`, `udp`, [`auth`], [`counters`] and `figures` (statistics).
 //!
 //! Bounds, all with a statistic when they are met: see [`settings::Settings`] and the constants of
@@ -24,6 +24,7 @@ pub mod auth;
 mod connection;
 mod context;
 pub mod counters;
+mod driver;
 mod dump;
 mod execute;
 mod figures;
@@ -39,7 +40,7 @@ mod watch;
 mod worker;
 
 pub use context::{Context, OnVerbosity};
-
+pub use driver::Io;
 pub use execute::Executor;
 pub use server::{Server, ServerError};
 pub use session::Session;

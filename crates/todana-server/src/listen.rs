@@ -6,6 +6,7 @@ use mio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -151,6 +152,38 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// A connection that was accepted.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn from_socket(socket: OwnedFd, unix: bool) -> Stream {
+        match unix {
+            true => Stream::Unix(UnixStream::from_std(socket.into())),
+            false => Stream::Tcp(TcpStream::from_std(socket.into())),
+        }
+    }
+
+    /// Where a client came from, as `tcp:127.0.0.1:1234`.
+    pub(crate) fn peer(&self, listener: &Listener) -> String {
+        match (self, listener) {
+            (Stream::Tcp(stream), _) => match stream.peer_addr() {
+                Ok(peer) => format!("tcp:{peer}"),
+                Err(_) => "tcp:?".into(),
+            },
+            (_, Listener::Unix(_, path)) => format!("unix:{}", path.display()),
+            _ => "unix:?".into(),
+        }
+    }
+}
+
+impl From<Stream> for OwnedFd {
+    fn from(stream: Stream) -> OwnedFd {
+        match stream {
+            Stream::Tcp(stream) => std::net::TcpStream::from(stream).into(),
+            Stream::Unix(stream) => std::os::unix::net::UnixStream::from(stream).into(),
+        }
+    }
+}
+
 impl io::Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -173,35 +206,47 @@ impl io::Write for Stream {
     }
 }
 
-impl mio::event::Source for Stream {
-    fn register(
-        &mut self,
-        registry: &mio::Registry,
-        token: mio::Token,
-        interests: mio::Interest,
-    ) -> io::Result<()> {
+impl Listener {
+    /// Takes the next connection that waits.
+    ///
+    /// # Errors
+    /// What the operating system says; `WouldBlock` when there is none.
+    pub(crate) fn accept(&self) -> io::Result<Stream> {
         match self {
-            Stream::Tcp(stream) => stream.register(registry, token, interests),
-            Stream::Unix(stream) => stream.register(registry, token, interests),
-        }
-    }
-
-    fn reregister(
-        &mut self,
-        registry: &mio::Registry,
-        token: mio::Token,
-        interests: mio::Interest,
-    ) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.reregister(registry, token, interests),
-            Stream::Unix(stream) => stream.reregister(registry, token, interests),
-        }
-    }
-
-    fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.deregister(registry),
-            Stream::Unix(stream) => stream.deregister(registry),
+            Listener::Tcp(tcp) => tcp.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Listener::Unix(unix, _) => unix.accept().map(|(stream, _)| Stream::Unix(stream)),
         }
     }
 }
+
+/// Has an enum of sockets be what it is one of, to whoever waits for it.
+macro_rules! source {
+    ($name:ident, $($variant:pat => $socket:ident),*) => {
+        impl mio::event::Source for $name {
+            fn register(
+                &mut self,
+                registry: &mio::Registry,
+                token: mio::Token,
+                interests: mio::Interest,
+            ) -> io::Result<()> {
+                match self { $($variant => $socket.register(registry, token, interests),)* }
+            }
+
+            fn reregister(
+                &mut self,
+                registry: &mio::Registry,
+                token: mio::Token,
+                interests: mio::Interest,
+            ) -> io::Result<()> {
+                match self { $($variant => $socket.reregister(registry, token, interests),)* }
+            }
+
+            fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
+                match self { $($variant => $socket.deregister(registry),)* }
+            }
+        }
+    };
+}
+
+source!(Stream, Stream::Tcp(socket) => socket, Stream::Unix(socket) => socket);
+source!(Listener, Listener::Tcp(socket) => socket, Listener::Unix(socket, _) => socket);

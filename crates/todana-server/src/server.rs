@@ -2,13 +2,14 @@
 
 use crate::auth::{Credentials, CredentialsError};
 use crate::context::{Context, OnVerbosity};
+use crate::driver::{Driver, Event, Io, Waker};
 use crate::jobs;
 use crate::limits::ACCEPTS_PER_TURN;
 use crate::listen::{self, ListenError, Listener, Stream};
 use crate::settings::{Address, Settings};
 use crate::udp::Datagrams;
 use crate::worker::{Arrival, Inbox, Worker};
-use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,9 +19,10 @@ use todana_engine::Engine;
 use todana_io::{AdjustableClock, SystemClock};
 use todana_protocol::memcached::Protocol;
 
-const WAKER: Token = Token(0);
-const SIGNALS: Token = Token(1);
-const LISTENERS: usize = 2;
+/// Key of the signals; those of listeners begin at 0.
+const SIGNALS: usize = usize::MAX / 2;
+/// Longest wait in milliseconds, when nobody has anything to say.
+const WAIT_MS: u64 = 60_000;
 /// Files that the server needs beside connections and threads.
 const FILES_RESERVED: u64 = 64;
 /// Files of a worker: its poll and its waker.
@@ -78,12 +80,31 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
     move |reason| ServerError::System { what, reason }
 }
 
+/// A listener, and what has come in by it.
+struct Door {
+    listener: Listener,
+    protocol: Protocol,
+    name: String,
+    /// Connections that the driver has accepted already, or why it could not.
+    accepted: VecDeque<io::Result<Stream>>,
+}
+
+impl Door {
+    /// The next connection.
+    fn next(&mut self, accepts: bool) -> io::Result<Stream> {
+        match self.accepted.pop_front() {
+            Some(accepted) => accepted,
+            None if accepts => self.listener.accept(),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
 /// A server that listens, and its threads.
 pub struct Server {
     context: Arc<Context>,
-    poll: Poll,
-    waker: Arc<Waker>,
-    listeners: Vec<(Listener, Protocol, String)>,
+    driver: Driver,
+    doors: Vec<Door>,
     signals: Option<mio::net::UnixStream>,
     /// Set by the signal that asks for a graceful stop.
     graceful: Arc<AtomicBool>,
@@ -109,7 +130,9 @@ impl Server {
         let credentials = settings.auth_file.as_deref().map(Credentials::read).transpose()?;
         let test_clock = settings.test_clock.then(|| Arc::new(AdjustableClock::new()));
 
-        let mut listeners = Vec::new();
+        let settings = Settings { io: settings.io.decide()?, ..settings };
+        let io = settings.io;
+        let mut doors = Vec::new();
         let mut udp = Vec::new();
         let mut described = Vec::new();
         for one in &settings.listen {
@@ -121,7 +144,8 @@ impl Server {
                 let listener = listen::open(one, &settings)?;
                 let name = describe_listener(&listener);
                 described.push(name.clone());
-                listeners.push((listener, one.protocol, name));
+                let accepted = VecDeque::new();
+                doors.push(Door { listener, protocol: one.protocol, name, accepted });
             }
         }
 
@@ -129,14 +153,11 @@ impl Server {
         let threads = settings.threads;
         let context = Context::new(settings, engine, clock, test_clock, credentials, on_verbosity);
         *context.connections.listeners.lock() = described;
-        let poll = Poll::new().map_err(system("create a poll"))?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(system("create a waker"))?;
-        let waker = Arc::new(waker);
+        let (driver, waker) = Driver::new(io).map_err(system("wait for sockets"))?;
         let mut server = Server {
             context,
-            poll,
-            waker,
-            listeners,
+            driver,
+            doors,
             signals: None,
             graceful: Arc::default(),
             inboxes: Vec::new(),
@@ -144,7 +165,7 @@ impl Server {
             accepting: true,
             paused_since_ns: 0,
         };
-        server.register()?;
+        server.open_doors(waker)?;
         server.start_threads(threads, udp)?;
         Ok(server)
     }
@@ -152,6 +173,11 @@ impl Server {
     /// Where it listens, as `tcp:127.0.0.1:11211`.
     pub fn listens_on(&self) -> Vec<String> {
         self.context.connections.listeners.lock().clone()
+    }
+
+    /// Which way to the kernel it takes.
+    pub fn io(&self) -> Io {
+        self.context.settings.io
     }
 
     /// What all workers share.
@@ -165,17 +191,11 @@ impl Server {
         move |graceful| context.stop.order(graceful)
     }
 
-    fn register(&mut self) -> Result<(), ServerError> {
-        let registry = self.poll.registry();
-        for (at, (listener, ..)) in self.listeners.iter_mut().enumerate() {
-            let token = Token(LISTENERS + at);
-            match listener {
-                Listener::Tcp(tcp) => registry.register(tcp, token, Interest::READABLE),
-                Listener::Unix(unix, _) => registry.register(unix, token, Interest::READABLE),
-            }
-            .map_err(system("watch a listener"))?;
+    fn open_doors(&mut self, waker: Waker) -> Result<(), ServerError> {
+        for (at, door) in self.doors.iter_mut().enumerate() {
+            let opened = self.driver.listen(&mut door.listener, at);
+            opened.map_err(system("watch a listener"))?;
         }
-        let waker = self.waker.clone();
         self.context.stop.on_stop(Arc::new(move || drop(waker.wake())));
         Ok(())
     }
@@ -234,10 +254,7 @@ impl Server {
             Ok((mio::net::UnixStream::from_std(ours), graceful))
         };
         let (mut signals, graceful) = pair().map_err(system("hear signals"))?;
-        self.poll
-            .registry()
-            .register(&mut signals, SIGNALS, Interest::READABLE)
-            .map_err(system("hear signals"))?;
+        self.driver.watch(&mut signals, SIGNALS).map_err(system("hear signals"))?;
         self.signals = Some(signals);
         self.graceful = graceful;
         Ok(())
@@ -249,28 +266,31 @@ impl Server {
     /// When the system fails underneath.
     pub fn run(mut self) -> Result<(), ServerError> {
         self.context.connections.accepting.store(true, Ordering::Relaxed);
-        let mut events = Events::with_capacity(64);
+        let mut events = Vec::new();
         let mut pending: Vec<usize> = Vec::new();
         while !self.context.stop.is_ordered() {
-            let wait_ms = if pending.is_empty() { None } else { Some(RETRY_MS) };
-            let wait = wait_ms.map(Duration::from_millis);
-            match self.poll.poll(&mut events, wait) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    self.context.stop.order(false);
-                    return Err(ServerError::System { what: "wait", reason: error });
-                }
-                _ => {}
+            let wait_ms = if pending.is_empty() { WAIT_MS } else { RETRY_MS };
+            if let Err(reason) = self.driver.wait(Duration::from_millis(wait_ms), &mut events) {
+                self.context.stop.order(false);
+                return Err(ServerError::System { what: "wait", reason });
             }
-            for event in &events {
-                match event.token() {
-                    WAKER => {}
-                    SIGNALS => self.signal(),
-                    Token(token) => {
-                        let at = token - LISTENERS;
-                        if !pending.contains(&at) {
-                            pending.push(at);
-                        }
+            for event in events.drain(..) {
+                let at = match event {
+                    Event::Readable { key: SIGNALS, .. } => {
+                        self.signal();
+                        continue;
                     }
+                    Event::Readable { key, .. } => key,
+                    Event::Accepted(key, accepted) => {
+                        if let Some(door) = self.doors.get_mut(key) {
+                            door.accepted.push_back(accepted);
+                        }
+                        key
+                    }
+                    _ => continue,
+                };
+                if !pending.contains(&at) {
+                    pending.push(at);
                 }
             }
             pending.retain(|&at| self.accept(at));
@@ -291,12 +311,15 @@ impl Server {
 
     /// Takes what a listener has; true when there may be more.
     fn accept(&mut self, at: usize) -> bool {
-        let table = &self.context.connections;
+        let context = self.context.clone();
+        let table = &context.connections;
+        let accepts = matches!(self.driver, Driver::Readiness(_));
         for _ in 0..ACCEPTS_PER_TURN {
             let full = table.open.load(Ordering::Acquire) >= self.context.settings.connections_max;
             if full && !self.context.settings.refuse_at_once {
                 if self.accepting {
                     self.accepting = false;
+                    self.driver.pause_listeners(true);
                     self.paused_since_ns = self.context.clock.monotonic_ns();
                     table.accepting.store(false, Ordering::Relaxed);
                     table.disabled_count.fetch_add(1, Ordering::Relaxed);
@@ -305,21 +328,14 @@ impl Server {
             }
             if !self.accepting {
                 self.accepting = true;
+                self.driver.pause_listeners(false);
                 let paused_ns = self.context.clock.monotonic_ns() - self.paused_since_ns;
                 table.disabled_us.fetch_add(paused_ns / 1_000, Ordering::Relaxed);
                 table.accepting.store(true, Ordering::Relaxed);
             }
-            let Some((listener, protocol, name)) = self.listeners.get(at) else { return false };
-            let accepted = match listener {
-                Listener::Tcp(tcp) => {
-                    tcp.accept().map(|(stream, peer)| (Stream::Tcp(stream), format!("tcp:{peer}")))
-                }
-                Listener::Unix(unix, path) => unix
-                    .accept()
-                    .map(|(stream, _)| (Stream::Unix(stream), format!("unix:{}", path.display()))),
-            };
-            let (mut stream, peer) = match accepted {
-                Ok(accepted) => accepted,
+            let Some(door) = self.doors.get_mut(at) else { return false };
+            let mut stream = match door.next(accepts) {
+                Ok(stream) => stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error)
                     if matches!(
@@ -351,7 +367,10 @@ impl Server {
                 Some(least) if self.is_much_less(least, next) => least,
                 _ => next,
             };
-            let arrival = Arrival { stream, protocol: *protocol, peer, listener: name.clone() };
+            let Some(door) = self.doors.get(at) else { return false };
+            let peer = stream.peer(&door.listener);
+            let (protocol, listener) = (door.protocol, door.name.clone());
+            let arrival = Arrival { stream, protocol, peer, listener };
             self.inboxes[worker].hand_over(arrival);
         }
         true
@@ -363,8 +382,9 @@ impl Server {
     }
 
     fn finish(&mut self) {
-        for (listener, ..) in self.listeners.drain(..) {
-            if let Listener::Unix(unix, path) = listener {
+        self.driver.stop_listening();
+        for door in self.doors.drain(..) {
+            if let Listener::Unix(unix, path) = door.listener {
                 // While it is still ours: a successor may bind the path as soon as it is gone.
                 listen::remove_socket(&path);
                 drop(unix);

@@ -1,5 +1,6 @@
 //! What a server is told when it starts.
 
+use crate::driver::Io;
 use crate::limits::THREADS_MAX;
 use crate::server::ServerError;
 use std::net::SocketAddr;
@@ -32,6 +33,8 @@ pub struct Listen {
 pub struct Settings {
     /// Where clients come in.
     pub listen: Vec<Listen>,
+    /// Which way to the kernel the server takes.
+    pub io: Io,
     /// Worker threads, at least 1.
     pub threads: usize,
     /// Connections at a time.
@@ -78,6 +81,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             listen: Vec::new(),
+            io: Io::Auto,
             threads: 4,
             connections_max: 1_024,
             refuse_at_once: true,

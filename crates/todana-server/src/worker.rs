@@ -5,15 +5,15 @@
 //! connection its answers (once). Reads go into one buffer that all connections share, so that an idle
 //! connection has none; only what is not a whole request yet is kept with its connection.
 
-use crate::connection::{Connection, ReadOutcome};
+use crate::connection::{Connection, ReadOutcome, Wire};
 use crate::context::{ConnectionInfo, Context};
+use crate::driver::{Driver, Event, Waker};
 use crate::execute::{Executor, Member, finish_decoding};
 use crate::limits::{DRAIN_MS, GROUP_CONNECTIONS, GROUP_INPUT_LEN, OUTPUT_STALL_MS, READ_LEN};
 use crate::listen::Stream;
 use crate::session::Session;
 use crate::udp::Datagrams;
 use crate::watch::Wake;
-use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 use std::io;
 use std::ops::Range;
@@ -22,17 +22,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use todana_engine::Listener;
 use todana_protocol::WatchKinds;
-use todana_protocol::memcached::{Frame, Protocol, Status, Step};
+use todana_protocol::memcached::{Frame, Protocol, Resume, Status, Step};
 use todana_record::PartitionId;
 
-const WAKER: Token = Token(0);
-const DATAGRAMS: usize = 1;
-const CONNECTIONS: usize = 1 << 16;
+/// Keys of datagram sockets begin here, those of connections at 0.
+const DATAGRAMS: usize = usize::MAX / 2;
 /// Milliseconds between looks at connections that are idle or stalled.
 const HOUSEKEEPING_MS: u64 = 1_000;
 /// Milliseconds between looks whether all connections of a stopping server have ended.
 const STOPPING_WAIT_MS: u64 = 50;
-const EVENTS_PER_WAIT: usize = 1_024;
 
 /// A connection that was just accepted.
 pub(crate) struct Arrival {
@@ -108,7 +106,7 @@ struct Participant {
 pub(crate) struct Worker {
     context: Arc<Context>,
     executor: Executor,
-    poll: Poll,
+    driver: Driver,
     inbox: Arc<Inbox>,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
@@ -116,7 +114,11 @@ pub(crate) struct Worker {
     /// Those who have their turn next.
     ready: Vec<usize>,
     shared: Vec<u8>,
+    /// Empty between groups, like the three behind it; kept for their memory.
+    participants: Vec<Participant>,
     frames: Vec<Frame<'static>>,
+    members: Vec<Member<'static>>,
+    outcomes: Vec<(Range<usize>, Option<Option<Resume>>)>,
     out: Vec<u8>,
     now_ms: u64,
     next_housekeeping_ms: u64,
@@ -131,8 +133,7 @@ impl Worker {
         datagrams: Vec<Datagrams>,
         next_id: Arc<AtomicU64>,
     ) -> io::Result<(Worker, Arc<Inbox>)> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let (driver, waker) = Driver::new(context.settings.io)?;
         let inbox = Arc::new(Inbox { messages: Mutex::default(), waker });
         let limits = context.engine.limits();
         if limits.waits || limits.lags {
@@ -143,14 +144,17 @@ impl Worker {
         let mut worker = Worker {
             executor: Executor::new(context.clone(), number),
             context,
-            poll,
+            driver,
             inbox: inbox.clone(),
             connections: Vec::new(),
             free: Vec::new(),
             datagrams,
             ready: Vec::new(),
             shared: vec![0; GROUP_INPUT_LEN + READ_LEN],
+            participants: Vec::new(),
             frames: Vec::new(),
+            members: Vec::new(),
+            outcomes: Vec::new(),
             out: Vec::new(),
             now_ms: 0,
             next_housekeeping_ms: 0,
@@ -158,15 +162,14 @@ impl Worker {
             next_id,
         };
         for (at, datagrams) in worker.datagrams.iter_mut().enumerate() {
-            let token = Token(DATAGRAMS + at);
-            worker.poll.registry().register(&mut datagrams.socket, token, Interest::READABLE)?;
+            worker.driver.watch(&mut datagrams.socket, DATAGRAMS + at)?;
         }
         Ok((worker, inbox))
     }
 
     /// Runs until the server stops.
     pub(crate) fn run(mut self) {
-        let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+        let mut events = Vec::new();
         loop {
             let busy = !self.ready.is_empty() || self.datagrams.iter().any(|d| d.readable);
             let wait_ms = match (busy, self.stop_by_ms) {
@@ -174,9 +177,7 @@ impl Worker {
                 (false, Some(_)) => STOPPING_WAIT_MS,
                 (false, None) => HOUSEKEEPING_MS,
             };
-            if let Err(error) = self.poll.poll(&mut events, Some(Duration::from_millis(wait_ms)))
-                && error.kind() != io::ErrorKind::Interrupted
-            {
+            if let Err(error) = self.driver.wait(Duration::from_millis(wait_ms), &mut events) {
                 tracing::error!(%error, "a worker cannot wait for its sockets: stopping");
                 self.context.stop.fail();
                 self.close_all();
@@ -184,17 +185,17 @@ impl Worker {
             }
             self.executor.tick();
             self.executor.counters.cycles.add(1);
-            self.now_ms = self.context.clock.monotonic_ns() / 1_000_000;
-            for event in &events {
-                match event.token() {
-                    WAKER => self.read_inbox(),
-                    Token(token) if token < CONNECTIONS => {
-                        if let Some(datagrams) = self.datagrams.get_mut(token - DATAGRAMS) {
-                            datagrams.readable = true;
-                        }
-                    }
-                    Token(token) => self.note_event(token - CONNECTIONS, event),
+            self.now_ms = self.context.clock.monotonic_ms();
+            let mut woken = false;
+            for event in events.drain(..) {
+                match event {
+                    Event::Woken => woken = true,
+                    event => self.note(event),
                 }
+            }
+            // Last, so that an order to stop meets what has come before it.
+            if woken {
+                self.read_inbox();
             }
             for datagrams in self.datagrams.iter_mut().filter(|datagrams| datagrams.readable) {
                 datagrams.turn(&mut self.executor);
@@ -214,14 +215,29 @@ impl Worker {
         self.connections.len() == self.free.len()
     }
 
-    fn note_event(&mut self, number: usize, event: &mio::event::Event) {
+    fn note(&mut self, event: Event) {
+        let number = match event {
+            Event::Readable { key, .. } if key >= DATAGRAMS => {
+                if let Some(datagrams) = self.datagrams.get_mut(key - DATAGRAMS) {
+                    datagrams.readable = true;
+                }
+                return;
+            }
+            Event::Readable { key, .. } => key,
+            Event::Writable(key) | Event::Unsent(key, _) | Event::Broken(key) => key,
+            Event::Woken | Event::Accepted(..) => return,
+        };
         let Some(Some(connection)) = self.connections.get_mut(number) else { return };
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            connection.readable = true;
-            connection.end_is_near |= event.is_read_closed() || event.is_error();
-        }
-        if event.is_writable() {
-            connection.flush(self.now_ms, &self.executor.counters);
+        let (counters, now_ms) = (&*self.executor.counters, self.now_ms);
+        let mut wire = Wire { driver: &mut self.driver, counters, now_ms };
+        match event {
+            Event::Readable { end_is_near, .. } => {
+                connection.readable = true;
+                connection.end_is_near |= end_is_near;
+            }
+            Event::Writable(_) => connection.flush(&mut wire),
+            Event::Unsent(_, bytes) => connection.take_back(bytes, &wire),
+            _ => connection.broken = true,
         }
         self.list(number);
     }
@@ -283,22 +299,17 @@ impl Worker {
             listener: arrival.listener,
             last_command_s: last_command_s.clone(),
         };
-        let mut connection = Box::new(Connection::new(
-            arrival.stream,
-            session,
-            arrival.peer,
-            self.now_ms,
-            last_command_s,
-        ));
-        let interests = Interest::READABLE | Interest::WRITABLE;
-        let token = Token(CONNECTIONS + number);
-        if let Err(error) = self.poll.registry().register(&mut connection.stream, token, interests)
-        {
-            tracing::warn!(%error, peer = connection.peer, "cannot serve a connection");
-            self.free.push(number);
-            self.context.connections.open.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
+        let link = match self.driver.add(arrival.stream, number) {
+            Ok(link) => link,
+            Err(error) => {
+                tracing::warn!(%error, peer = arrival.peer, "cannot serve a connection");
+                self.free.push(number);
+                self.context.connections.open.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        };
+        let connection =
+            Box::new(Connection::new(link, session, arrival.peer, self.now_ms, last_command_s));
         self.context.connections.infos.lock().insert(id, info);
         self.executor.counters.connections.add(1);
         self.tell_connection(&connection, "conn_new", None);
@@ -341,7 +352,7 @@ impl Worker {
 
     /// Reads, decodes, carries out and sends for the first few of `listed`; gives the others.
     fn take_group<'l>(&mut self, listed: &'l [usize]) -> &'l [usize] {
-        let mut participants: Vec<Participant> = Vec::with_capacity(listed.len().min(64));
+        let mut participants = std::mem::take(&mut self.participants);
         let mut used = 0;
         let mut taken = 0;
         for &number in listed {
@@ -362,7 +373,7 @@ impl Worker {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         let mut frames: Vec<Frame<'_>> = recycle_frames(std::mem::take(&mut self.frames));
-        let mut members = Vec::with_capacity(participants.len());
+        let mut members = recycle_members(std::mem::take(&mut self.members));
         let frames_max = self.context.settings.requests_per_turn;
         for participant in &mut participants {
             let bytes = match &participant.input {
@@ -383,12 +394,12 @@ impl Worker {
             members.push(Member::new(&mut connection.session, participant.frames.clone()));
         }
         self.executor.run(&frames, &mut members, &mut out);
-        let results: Vec<_> =
-            members.iter().map(|member| (member.out.clone(), member.stopped)).collect();
-        drop(members);
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        outcomes.extend(members.iter().map(|member| (member.out.clone(), member.stopped)));
+        self.members = recycle_members(members);
         self.frames = recycle_frames(frames);
 
-        for (participant, (range, stopped)) in participants.into_iter().zip(results) {
+        for (participant, (range, stopped)) in participants.drain(..).zip(outcomes.drain(..)) {
             let Participant { number, mut connection, input, frames, step } = participant;
             if !frames.is_empty() {
                 connection.last_command_s.store(self.executor.now.seconds(), Ordering::Relaxed);
@@ -403,26 +414,35 @@ impl Worker {
             };
             self.keep_rest(&mut connection, input, consumed, need);
             if !range.is_empty() {
-                connection.send(&out[range], self.now_ms, &self.executor.counters);
+                connection.send(&out[range], &mut self.wire());
             }
             self.end_turn(number, connection);
         }
+        self.participants = participants;
+        self.outcomes = outcomes;
         out.clear();
         out.shrink_to(1 << 20);
         self.out = out;
         &listed[taken..]
     }
 
+    /// What connections read from and write to.
+    fn wire(&mut self) -> Wire<'_> {
+        let (counters, now_ms) = (&*self.executor.counters, self.now_ms);
+        Wire { driver: &mut self.driver, counters, now_ms }
+    }
+
     /// Reads once from a connection, if it may.
     fn read(&mut self, connection: &mut Connection, used: &mut usize) -> Input {
-        let counters = &self.executor.counters;
+        let (counters, now_ms) = (&*self.executor.counters, self.now_ms);
+        let mut wire = Wire { driver: &mut self.driver, counters, now_ms };
         let reads =
             connection.readable && self.stop_by_ms.is_none_or(|_| self.context.stop.is_graceful());
+        let buffer = &mut self.shared[*used..*used + READ_LEN];
         if connection.session.is_watching() {
             // Input means nothing; only its end does.
             if reads {
-                let buffer = &mut self.shared[*used..*used + READ_LEN];
-                connection.read(buffer, counters);
+                connection.read(buffer, &mut wire);
             }
             return Input::Shared(0..0);
         }
@@ -432,15 +452,12 @@ impl Worker {
             return Input::Own(std::mem::take(&mut connection.pending));
         }
         if !connection.pending.is_empty() {
-            if let ReadOutcome::Bytes(_) = connection.read_pending(counters) {
-                connection.last_read_ms = self.now_ms;
-            }
+            connection.read_pending(&mut wire);
             return Input::Own(std::mem::take(&mut connection.pending));
         }
         let start = *used;
-        match connection.read(&mut self.shared[start..start + READ_LEN], counters) {
+        match connection.read(buffer, &mut wire) {
             ReadOutcome::Bytes(len) => {
-                connection.last_read_ms = self.now_ms;
                 *used += len;
                 Input::Shared(start..start + len)
             }
@@ -476,23 +493,25 @@ impl Worker {
 
     /// Sends what has become free, and decides whether the connection goes on.
     fn end_turn(&mut self, number: usize, mut connection: Box<Connection>) {
-        let counters = &self.executor.counters;
         if !connection.session.replies.is_empty()
             && connection.unsent_len() < crate::limits::OUTPUT_PAUSE_LEN
         {
             let mut released = Vec::new();
             self.executor.release(&mut connection.session, &mut released);
             if !released.is_empty() {
-                connection.send(&released, self.now_ms, counters);
+                connection.send(&released, &mut self.wire());
             }
         }
         connection.take_watched();
-        connection.flush(self.now_ms, counters);
-        if connection.is_over() {
+        connection.flush(&mut self.wire());
+        let over = connection.is_over();
+        // What it was sent last may come back.
+        let sending = over && !connection.broken && self.driver.is_sending(&connection.link);
+        if over && !sending {
             self.close(number, *connection, "normal");
             return;
         }
-        let again = connection.wants_turn() && !self.is_stopping();
+        let again = sending || (connection.wants_turn() && !self.is_stopping());
         self.connections[number] = Some(connection);
         if again {
             self.list(number);
@@ -504,7 +523,6 @@ impl Worker {
     }
 
     fn close(&mut self, number: usize, mut connection: Connection, reason: &str) {
-        let _ = self.poll.registry().deregister(&mut connection.stream);
         if let Some(watcher) = connection.session.watcher.take() {
             self.context.watch.leave(&watcher);
         }
@@ -513,6 +531,7 @@ impl Worker {
         self.context.connections.open.fetch_sub(1, Ordering::Release);
         self.executor.counters.connections.subtract(1);
         tracing::debug!(peer = connection.peer, reason, "connection closed");
+        self.driver.close(connection.link);
         self.free.push(number);
     }
 
@@ -553,7 +572,8 @@ impl Worker {
             let graceful = self.context.stop.is_graceful();
             let answered = connection.unsent_len() == 0 && connection.session.replies.is_empty();
             connection.session.closing |= !graceful;
-            if answered && (!graceful || connection.pending.is_empty()) {
+            let in_request = connection.readable || !connection.pending.is_empty();
+            if answered && !(graceful && in_request) {
                 self.close(number, *connection, "shutdown");
             } else {
                 self.connections[number] = Some(connection);
@@ -571,6 +591,12 @@ impl Worker {
 }
 
 /// Empties a vector and takes it over for another lifetime, its memory included.
+fn recycle_members<'s>(mut used: Vec<Member<'_>>) -> Vec<Member<'s>> {
+    used.clear();
+    used.into_iter().map_while(|_| None).collect()
+}
+
+/// The same for frames.
 fn recycle_frames<'b>(mut used: Vec<Frame<'_>>) -> Vec<Frame<'b>> {
     used.clear();
     used.into_iter().map_while(|_| None).collect()

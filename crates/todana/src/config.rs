@@ -6,8 +6,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use todana_engine::Level;
 use todana_protocol::memcached::Protocol;
-use todana_server::Settings;
 use todana_server::settings::{Address, Listen};
+use todana_server::{Io, Settings};
 use todana_store::{CacheOptions, Name};
 
 /// Why a configuration cannot be used. One line, with the place and what is allowed.
@@ -49,6 +49,7 @@ pub(crate) fn wrong(place: &str, message: impl Into<String>) -> ConfigError {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Config {
     pub(crate) threads: usize,
+    pub(crate) io: String,
     pub(crate) connections: usize,
     pub(crate) refuse_connections_at_once: bool,
     pub(crate) requests_per_event: usize,
@@ -190,6 +191,7 @@ impl Default for Config {
         let settings = Settings::default();
         Config {
             threads: settings.threads,
+            io: settings.io.name().into(),
             connections: settings.connections_max,
             refuse_connections_at_once: settings.refuse_at_once,
             requests_per_event: settings.requests_per_turn,
@@ -320,8 +322,11 @@ impl Config {
         for (number, one) in self.listen.iter().enumerate() {
             listen.extend(one.resolve(&format!("listen[{number}]"), &store.name)?);
         }
+        let known = [Io::Auto, Io::Readiness, Io::Completion];
+        let io = known.into_iter().find(|io| io.name() == self.io);
         let settings = Settings {
             listen,
+            io: io.ok_or_else(|| wrong("io", "auto, epoll or io_uring"))?,
             threads: self.threads,
             connections_max: self.connections,
             refuse_at_once: self.refuse_connections_at_once,

@@ -149,6 +149,15 @@ pub(crate) struct ServeArgs {
     /// Worker threads [default: 4]
     #[arg(short, long, value_name = "N", env = "TODANA_THREADS", help_heading = "Process")]
     threads: Option<usize>,
+    /// Way to the kernel: auto is io_uring where the system allows it, else epoll [default: auto]
+    #[arg(
+        long,
+        value_name = "auto|epoll|io_uring",
+        value_parser = ["auto", "epoll", "io_uring"],
+        env = "TODANA_IO",
+        help_heading = "Process"
+    )]
+    io: Option<String>,
     /// Run in the background; returns when the server listens
     #[arg(short, long, help_heading = "Process")]
     pub(crate) daemon: bool,
@@ -299,6 +308,7 @@ impl ServeArgs {
             }
         }
         set(&mut config.threads, &self.threads);
+        set(&mut config.io, &self.io);
         set(&mut config.connections, &self.conn_limit);
         set(&mut config.requests_per_event, &self.max_reqs_per_event);
         set(&mut config.backlog, &self.listen_backlog);

@@ -92,6 +92,7 @@ fn announce(server: &Server, config: &Config, store: &str) {
         reach,
         store,
         threads = config.threads,
+        io = server.io().name(),
         connections = config.connections,
         "todana listens"
     );

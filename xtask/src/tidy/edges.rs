@@ -45,7 +45,14 @@ const HOUSE: &[Room] = &[
         tests_use: &["todana-cache"],
         ..room(
             "todana-server",
-            &["todana-store", "todana-engine", "todana-protocol", "todana-record", "todana-io"],
+            &[
+                "todana-store",
+                "todana-engine",
+                "todana-protocol",
+                "todana-record",
+                "todana-ring",
+                "todana-io",
+            ],
         )
     },
     room("todana-client", &["todana-protocol", "todana-record"]),
@@ -66,6 +73,10 @@ const HOUSE: &[Room] = &[
     Room {
         unsafe_files: &["src/mapping.rs", "src/arena.rs", "src/epoch.rs"],
         ..room("todana-io", &[])
+    },
+    Room {
+        unsafe_files: &["src/buffers.rs", "src/requests.rs", "src/ring.rs"],
+        ..room("todana-ring", &[])
     },
     room("xtask", &[]),
 ];
