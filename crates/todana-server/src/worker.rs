@@ -11,7 +11,7 @@ use crate::execute::{Executor, Member, finish_decoding};
 use crate::limits::{DRAIN_MS, GROUP_CONNECTIONS, GROUP_INPUT_LEN, OUTPUT_STALL_MS, READ_LEN};
 use crate::listen::Stream;
 use crate::session::Session;
-use crate::udp::Datagrams;
+use crate::udp::{Datagrams, Headers};
 use crate::watch::Wake;
 use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
@@ -167,6 +167,7 @@ impl Worker {
     /// Runs until the server stops.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+        let mut headers = Headers::new();
         loop {
             let busy = !self.ready.is_empty() || self.datagrams.iter().any(|d| d.readable);
             let wait_ms = match (busy, self.stop_by_ms) {
@@ -197,7 +198,7 @@ impl Worker {
                 }
             }
             for datagrams in self.datagrams.iter_mut().filter(|datagrams| datagrams.readable) {
-                datagrams.turn(&mut self.executor);
+                datagrams.turn(&mut self.executor, &mut headers);
             }
             self.take_turns();
             if self.now_ms >= self.next_housekeeping_ms {

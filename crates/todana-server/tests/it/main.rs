@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod datagrams;
 mod in_process;
 mod model;
 mod sessions;
