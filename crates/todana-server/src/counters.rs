@@ -126,4 +126,6 @@ counters! {
     connections_total,
     /// Datagrams answered.
     datagrams,
+    /// Datagrams of responses that could not be sent.
+    datagrams_lost,
 }

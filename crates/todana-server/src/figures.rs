@@ -101,6 +101,7 @@ pub(crate) fn general(context: &Context) -> Figures {
     add(f, "write_calls", sums.writes);
     add(f, "cycles", sums.cycles);
     add(f, "datagrams", sums.datagrams);
+    add(f, "datagrams_lost", sums.datagrams_lost);
     figures
 }
 

@@ -32,7 +32,10 @@ pub const WATCHERS_MAX: usize = 20;
 pub const THREADS_MAX: usize = 256;
 /// Largest datagram that is read: what UDP can carry.
 pub const DATAGRAM_READ_LEN: usize = 65_536;
-/// Datagrams answered before connections have their turn.
+/// Datagrams received with one system call, carried out together and answered before connections have
+/// their turn.
 pub const DATAGRAMS_PER_TURN: usize = 64;
+/// Messages sent with one system call: a datagram each, or as many as fit.
+pub const MESSAGES_PER_SEND: usize = 64;
 /// Milliseconds that connections are given to take their last replies when the server stops.
 pub const DRAIN_MS: u64 = 2_000;

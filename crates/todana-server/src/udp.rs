@@ -1,13 +1,26 @@
-//! Datagrams: a request in, its response out, nothing kept in between.
+//! Datagrams: requests in, their responses out, nothing kept in between.
+//!
+//! A turn receives what has come with one system call, decodes all of it, carries it out together, so
+//! that look-ups of many clients are grouped, and sends all responses with one more call.
 
-use crate::execute::Executor;
-use crate::limits::{DATAGRAM_READ_LEN, DATAGRAMS_PER_TURN};
+mod receive;
+mod send;
+
+use crate::execute::{Executor, Member, finish_decoding};
+use crate::limits::{
+    DATAGRAM_READ_LEN, DATAGRAMS_PER_TURN, GROUP_OUTPUT_LEN, MESSAGES_PER_SEND, REQUESTS_PER_TURN,
+    TURN_OUTPUT_LEN,
+};
 use crate::session::Session;
 use crate::watch::Wake;
 use mio::net::UdpSocket;
-use std::io::ErrorKind;
+use nix::errno::Errno;
+use nix::sys::socket::{MultiHeaders, SockaddrStorage};
+use receive::Receiver;
+use send::Sender;
+use std::ops::Range;
 use std::sync::Arc;
-use todana_protocol::memcached::{Protocol, udp};
+use todana_protocol::memcached::{Protocol, Status, Step, udp};
 
 /// A UDP socket of a worker.
 pub(crate) struct Datagrams {
@@ -15,51 +28,110 @@ pub(crate) struct Datagrams {
     pub(crate) protocol: Protocol,
     /// There may be something to read.
     pub(crate) readable: bool,
-    buffer: Vec<u8>,
+    receiver: Receiver,
+    sender: Sender,
+    out: Vec<u8>,
     no_wake: Wake,
+}
+
+/// What the kernel is told about many messages at once, for all UDP sockets of a worker. It holds
+/// pointers, so that it stays with the thread that has made it.
+pub(crate) struct Headers {
+    receive: MultiHeaders<SockaddrStorage>,
+    send: MultiHeaders<SockaddrStorage>,
+}
+
+impl Headers {
+    pub(crate) fn new() -> Headers {
+        Headers {
+            receive: MultiHeaders::preallocate(DATAGRAMS_PER_TURN, None),
+            send: MultiHeaders::preallocate(MESSAGES_PER_SEND, None),
+        }
+    }
+}
+
+/// A datagram in a turn.
+struct Participant<'b> {
+    peer: SockaddrStorage,
+    id: u16,
+    payload: &'b [u8],
+    session: Session,
+    frames: Range<usize>,
+    step: Step,
 }
 
 impl Datagrams {
     pub(crate) fn new(socket: UdpSocket, protocol: Protocol) -> Datagrams {
         Datagrams {
+            receiver: Receiver::new(DATAGRAMS_PER_TURN, DATAGRAM_READ_LEN),
+            sender: Sender::new(&socket),
             socket,
             protocol,
             readable: false,
-            buffer: vec![0; DATAGRAM_READ_LEN],
+            out: Vec::new(),
             no_wake: Arc::new(|| {}),
         }
     }
 
     /// Answers what has come, up to a bound.
-    pub(crate) fn turn(&mut self, executor: &mut Executor) {
-        let mut answer = Vec::new();
-        for _ in 0..DATAGRAMS_PER_TURN {
-            executor.counters.reads.add(1);
-            let (len, peer) = match self.socket.recv_from(&mut self.buffer) {
-                Ok(received) => received,
-                Err(error) => {
-                    // Errors of earlier sends come back here; they say nothing about this socket.
-                    self.readable = error.kind() != ErrorKind::WouldBlock;
-                    return;
-                }
-            };
-            executor.counters.bytes_read.add(len as u64);
-            let Some((id, payload)) = udp::decode(&self.buffer[..len]) else { continue };
-            let mut session =
-                Session::for_datagram(&executor.context, self.protocol, self.no_wake.clone());
-            let mut input = payload.to_vec();
-            answer.clear();
-            executor.run_one(&mut session, &mut input, &mut answer);
-            executor.counters.datagrams.add(1);
-            let socket = &self.socket;
-            let counters = &executor.counters;
-            udp::encode(id, &answer, |datagram| {
-                counters.writes.add(1);
-                // A datagram that cannot be sent is lost, as datagrams may be.
-                if socket.send_to(datagram, peer).is_ok() {
-                    counters.bytes_written.add(datagram.len() as u64);
-                }
-            });
+    pub(crate) fn turn(&mut self, executor: &mut Executor, headers: &mut Headers) {
+        executor.counters.reads.add(1);
+        match self.receiver.receive(&self.socket, &mut headers.receive) {
+            // Less than was asked for has emptied the socket: what comes later is a new event.
+            Ok(count) => self.readable = count == DATAGRAMS_PER_TURN,
+            // Errors of earlier sends come back here; they say nothing about this socket.
+            Err(error) => {
+                self.readable = error != Errno::EAGAIN;
+                return;
+            }
         }
+        self.answer(executor, &mut headers.send);
+        self.sender.send(&self.socket, &mut headers.send, &executor.counters);
+    }
+
+    /// Decodes what was received, carries it out, and hands the responses to the sender.
+    fn answer(&mut self, executor: &mut Executor, headers: &mut MultiHeaders<SockaddrStorage>) {
+        let mut participants = Vec::with_capacity(DATAGRAMS_PER_TURN);
+        for (peer, datagram) in self.receiver.received() {
+            executor.counters.bytes_read.add(datagram.len() as u64);
+            let Some((id, payload)) = udp::decode(datagram) else { continue };
+            let wake = self.no_wake.clone();
+            let session = Session::for_datagram(&executor.context, self.protocol, wake);
+            let step = Step { consumed: 0, status: Status::Incomplete { need: 0 } };
+            participants.push(Participant { peer, id, payload, session, frames: 0..0, step });
+        }
+        let mut frames = Vec::with_capacity(participants.len());
+        let mut members = Vec::with_capacity(participants.len());
+        for participant in &mut participants {
+            let start = frames.len();
+            let session = &mut participant.session;
+            participant.step = session.decode(participant.payload, &mut frames, REQUESTS_PER_TURN);
+            participant.frames = start..frames.len();
+            members.push(Member::new(session, participant.frames.clone()));
+        }
+        executor.run(&frames, &mut members, &mut self.out);
+        let results: Vec<_> =
+            members.iter().map(|member| (member.out.clone(), member.stopped)).collect();
+        drop(members);
+
+        for (participant, (range, stopped)) in participants.into_iter().zip(results) {
+            let Participant { peer, id, payload, mut session, step, .. } = participant;
+            let consumed = finish_decoding(&mut session, step.consumed, step.status, stopped);
+            let rest = payload.get(consumed..).unwrap_or_default();
+            if rest.is_empty() && session.replies().is_empty() {
+                self.sender.push(id, &self.out[range], peer);
+            } else {
+                // More than a turn carries out, or not whole, or it waits for the engine.
+                let mut response = self.out[range].to_vec();
+                executor.run_one(&mut session, &mut rest.to_vec(), &mut response);
+                self.sender.push(id, &response, peer);
+            }
+            executor.counters.datagrams.add(1);
+            if self.sender.unsent_len() > GROUP_OUTPUT_LEN {
+                self.sender.send(&self.socket, headers, &executor.counters);
+            }
+        }
+        self.out.clear();
+        self.out.shrink_to(TURN_OUTPUT_LEN);
     }
 }

@@ -12,7 +12,7 @@ use crate::execute::{Executor, Member, finish_decoding};
 use crate::limits::{DRAIN_MS, GROUP_CONNECTIONS, GROUP_INPUT_LEN, OUTPUT_STALL_MS, READ_LEN};
 use crate::listen::Stream;
 use crate::session::Session;
-use crate::udp::Datagrams;
+use crate::udp::{Datagrams, Headers};
 use crate::watch::Wake;
 use parking_lot::Mutex;
 use std::io;
@@ -170,6 +170,7 @@ impl Worker {
     /// Runs until the server stops.
     pub(crate) fn run(mut self) {
         let mut events = Vec::new();
+        let mut headers = Headers::new();
         loop {
             let busy = !self.ready.is_empty() || self.datagrams.iter().any(|d| d.readable);
             let wait_ms = match (busy, self.stop_by_ms) {
@@ -198,7 +199,7 @@ impl Worker {
                 self.read_inbox();
             }
             for datagrams in self.datagrams.iter_mut().filter(|datagrams| datagrams.readable) {
-                datagrams.turn(&mut self.executor);
+                datagrams.turn(&mut self.executor, &mut headers);
             }
             self.take_turns();
             if self.now_ms >= self.next_housekeeping_ms {

@@ -31,18 +31,17 @@ pub fn decode(datagram: &[u8]) -> Option<(u16, &[u8])> {
     (count == 1 && !reader.rest().is_empty()).then_some((id, reader.rest()))
 }
 
-/// Cuts a response into the datagrams that carry it; calls `send` for each, in order. Nothing is sent
-/// of an empty response, nor of one beyond [`RESPONSE_LEN_MAX`].
-pub fn encode(id: u16, response: &[u8], mut send: impl FnMut(&[u8])) {
+/// Appends the datagrams that carry a response, one behind the other: all of [`DATAGRAM_LEN_MAX`]
+/// bytes, but for the last. Nothing is appended for an empty response, nor for one beyond
+/// [`RESPONSE_LEN_MAX`].
+pub fn encode(id: u16, response: &[u8], out: &mut Vec<u8>) {
     let Ok(count) = u16::try_from(response.len().div_ceil(PAYLOAD_LEN_MAX)) else { return };
-    let mut datagram = Vec::with_capacity(DATAGRAM_LEN_MAX);
+    out.reserve(response.len() + FRAME_LEN * usize::from(count));
     for (number, payload) in (0..count).zip(response.chunks(PAYLOAD_LEN_MAX)) {
-        datagram.clear();
         for field in [id, number, count, 0] {
-            datagram.extend_from_slice(&field.to_be_bytes());
+            out.extend_from_slice(&field.to_be_bytes());
         }
-        datagram.extend_from_slice(payload);
-        send(&datagram);
+        out.extend_from_slice(payload);
     }
 }
 
@@ -52,8 +51,8 @@ mod tests {
 
     fn datagrams(len: usize) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
-        encode(7, &vec![b'x'; len], |datagram| all.push(datagram.to_vec()));
-        all
+        encode(7, &vec![b'x'; len], &mut all);
+        all.chunks(DATAGRAM_LEN_MAX).map(<[u8]>::to_vec).collect()
     }
 
     #[test]

@@ -10,14 +10,15 @@ mod sessions;
 #[path = "."]
 mod by_readiness {
     pub(crate) const IO: todana_server::Io = todana_server::Io::Readiness;
-    #[path = "sockets.rs"]
+    mod datagrams;
     mod sockets;
 }
 /// The same by completion, where the system has it.
 #[path = "."]
 mod by_completion {
     pub(crate) const IO: todana_server::Io = todana_server::Io::Auto;
-    #[path = "sockets.rs"]
+    #[expect(clippy::duplicate_mod, reason = "the same tests over the other way to the kernel")]
+    mod datagrams;
     #[expect(clippy::duplicate_mod, reason = "the same tests over the other way to the kernel")]
     mod sockets;
 }

@@ -1,8 +1,8 @@
-//! Real sockets: delivery in pieces, clients that do not read, limits, stopping, UDP, Unix sockets.
+//! Real sockets: delivery in pieces, clients that do not read, limits, stopping, Unix sockets.
 #![expect(clippy::disallowed_methods, reason = "these tests are clients")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,9 +13,9 @@ use todana_server::{Server, Settings};
 use todana_store::{Cache, CacheOptions};
 
 /// A running server; stopped when dropped.
-struct Running {
-    address: String,
-    all: Vec<String>,
+pub(crate) struct Running {
+    pub(crate) address: String,
+    pub(crate) all: Vec<String>,
     stop: Box<dyn Fn(bool) + Send + Sync>,
     thread: Option<JoinHandle<()>>,
 }
@@ -29,11 +29,11 @@ impl Drop for Running {
     }
 }
 
-fn tcp() -> Listen {
+pub(crate) fn tcp() -> Listen {
     Listen { address: Address::Tcp("127.0.0.1:0".parse().unwrap()), protocol: Protocol::Auto }
 }
 
-fn start(settings: Settings) -> Running {
+pub(crate) fn start(settings: Settings) -> Running {
     let settings = Settings { threads: 2, io: super::IO, ..settings };
     let engine = Arc::new(Cache::new(CacheOptions::default()).unwrap());
     let server = Server::start(settings, engine, None).unwrap();
@@ -48,14 +48,14 @@ fn start_tcp(settings: Settings) -> Running {
     start(Settings { listen: vec![tcp()], ..settings })
 }
 
-fn connect(server: &Running) -> TcpStream {
+pub(crate) fn connect(server: &Running) -> TcpStream {
     let stream = TcpStream::connect(&server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
-fn expect(stream: &mut impl Read, expected: &[u8]) {
+pub(crate) fn expect(stream: &mut impl Read, expected: &[u8]) {
     let mut got = vec![0; expected.len()];
     stream.read_exact(&mut got).unwrap();
     assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(expected));
@@ -258,56 +258,6 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn datagrams_are_answered_in_as_many_as_it_takes() {
-    let address = Address::Udp("127.0.0.1:0".parse().unwrap());
-    let udp = Listen { address, protocol: Protocol::Auto };
-    let server = start(Settings { listen: vec![tcp(), udp], ..Settings::default() });
-    let to = server.all[1].trim_start_matches("udp:").to_owned();
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let send = |id: u16, payload: &[u8]| {
-        let mut datagram = id.to_be_bytes().to_vec();
-        datagram.extend_from_slice(&[0, 0, 0, 1, 0, 0]);
-        datagram.extend_from_slice(payload);
-        socket.send_to(&datagram, &to).unwrap();
-    };
-    let receive = || {
-        let mut payload = Vec::new();
-        let mut buffer = [0; 2_000];
-        loop {
-            let len = socket.recv(&mut buffer).unwrap();
-            let number = u16::from_be_bytes([buffer[2], buffer[3]]);
-            let count = u16::from_be_bytes([buffer[4], buffer[5]]);
-            payload.extend_from_slice(&buffer[8..len]);
-            assert!(len <= 1_400 && number < count);
-            if number + 1 == count {
-                return (u16::from_be_bytes([buffer[0], buffer[1]]), payload);
-            }
-        }
-    };
-    let value = vec![b'v'; 5_000];
-    let mut set = b"set big 0 0 5000\r\n".to_vec();
-    set.extend_from_slice(&value);
-    set.extend_from_slice(b"\r\n");
-    send(1, &set);
-    assert_eq!(receive(), (1, b"STORED\r\n".to_vec()));
-    send(2, b"get big\r\n");
-    let (id, reply) = receive();
-    assert_eq!((id, reply.len()), (2, b"VALUE big 0 5000\r\n".len() + 5_000 + 2 + 5));
-    // What makes no sense is dropped, or refused, and the next datagram is answered.
-    send(3, b"set cut 0 0 10\r\nabc");
-    socket.send_to(b"short", &to).unwrap();
-    send(4, b"watch\r\n");
-    assert_eq!(receive().0, 4);
-    send(5, b"mn\r\n");
-    assert_eq!(receive(), (5, b"MN\r\n".to_vec()));
-    let mut binary = vec![0x80, 0x0a];
-    binary.resize(24, 0);
-    send(6, &binary);
-    assert_eq!(receive().1[..2], [0x81, 0x0a]);
-}
-
-#[test]
 fn watchers_see_what_others_do() {
     let server = start_tcp(Settings::default());
     let watcher = connect(&server);
@@ -476,28 +426,4 @@ fn a_graceful_stop_lets_connections_go_on_for_a_while() {
     std::thread::sleep(Duration::from_millis(100));
     stream.write_all(b"\r\n").unwrap();
     expect(&mut stream, b"END\r\n");
-}
-
-#[test]
-fn a_datagram_cannot_ask_for_more_than_datagrams_are_good_for() {
-    let address = Address::Udp("127.0.0.1:0".parse().unwrap());
-    let udp = Listen { address, protocol: Protocol::Auto };
-    let server = start(Settings { listen: vec![tcp(), udp], ..Settings::default() });
-    let mut stream = connect(&server);
-    stream.write_all(b"set k 0 0 1000000\r\n").unwrap();
-    stream.write_all(&vec![b'v'; 1_000_000]).unwrap();
-    stream.write_all(b"\r\n").unwrap();
-    expect(&mut stream, b"STORED\r\n");
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let to = server.all[1].trim_start_matches("udp:");
-    let mut datagram = vec![0, 1, 0, 0, 0, 1, 0, 0];
-    datagram.extend_from_slice(b"get");
-    datagram.extend_from_slice(&b" k".repeat(20_000));
-    datagram.extend_from_slice(b"\r\n");
-    socket.send_to(&datagram, to).unwrap();
-    socket.send_to(b"\0\x02\0\0\0\x01\0\0mn\r\n", to).unwrap();
-    let mut buffer = [0; 2_000];
-    let len = socket.recv(&mut buffer).unwrap();
-    assert_eq!(&buffer[..len], b"\0\x02\0\0\0\x01\0\0MN\r\n");
 }
