@@ -3,9 +3,10 @@
 use crate::access::SWEEP_PERIOD_S;
 use crate::options::CacheOptions;
 use crate::place::{IndexWriter, LARGE_FROM, NUMBER_END, OFFSET_BITS};
-use crate::shard::{Shard, Writer, out_of_memory};
+use crate::shard::{Shard, Writer};
 use crate::shared::Shared;
 use parking_lot::{Mutex, MutexGuard};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use todana_engine::applying;
@@ -36,6 +37,9 @@ const TABLE_LEN: usize = 2_048;
 /// Tables that the job *ages* visits in one slice.
 const SWEEP_SLICE_TABLES: usize = 8;
 
+/// How far the limit can be raised above what the cache was made with: addresses are taken for so much.
+const GROWTH_MAX: usize = 8;
+
 const JOB_EXPIRE: usize = 0;
 const JOB_AGES: usize = 1;
 const JOB_FLUSH: usize = 2;
@@ -54,7 +58,7 @@ impl Cache {
     /// Makes an empty cache.
     ///
     /// # Errors
-    /// [`Error::LimitTooSmall`]; [`Error::OutOfMemory`] when the system refuses addresses for so much.
+    /// [`Error::LimitTooSmall`]; [`Error::Open`] when the system refuses addresses for so much.
     pub fn new(options: CacheOptions) -> Result<Cache, Error> {
         check_limit(options.memory_limit_bytes)?;
         let limit = usize::try_from(options.memory_limit_bytes).unwrap_or(usize::MAX);
@@ -68,17 +72,17 @@ impl Cache {
         let longest = (limit / SEGMENTS_WANTED).next_power_of_two().max(SEGMENT_LEN);
         let segment_len = (shard_limit / 32).next_power_of_two().clamp(4_096, longest);
         // The limit may be raised later: addresses cost nothing.
-        let numbers = (shard_limit.saturating_mul(8) / segment_len + 64)
+        let numbers = (shard_limit.saturating_mul(GROWTH_MAX) / segment_len + 64)
             .min((LARGE_FROM as usize - 1) / shard_count);
-        let out_of_memory = |_| Error::OutOfMemory { limit_bytes: options.memory_limit_bytes };
+        let refused = |error| refused_addresses(options.memory_limit_bytes, &error);
         let huge = limit >= HUGE_FROM_BYTES;
-        let arena = Arena::new(segment_len, numbers * shard_count, huge).map_err(out_of_memory)?;
+        let arena = Arena::new(segment_len, numbers * shard_count, huge).map_err(refused)?;
         let grain = (segment_len >> OFFSET_BITS).max(1);
         let tables = (shard_limit / RECORD_LEN / TABLE_LEN).max(4).next_power_of_two();
         let mut shards = Vec::with_capacity(shard_count);
         for shard in 0..shard_count {
             let layout = Layout::dense(IndexWriter::TAG_BITS + tables.ilog2(), huge);
-            let index = IndexWriter::new(layout).map_err(out_of_memory)?;
+            let index = IndexWriter::new(layout).map_err(refused)?;
             let first = |from: usize, each: usize| u32::try_from(from + shard * each).unwrap_or(0);
             let large_each = (NUMBER_END - LARGE_FROM) as usize / shard_count;
             let large_from = LARGE_FROM as usize;
@@ -173,6 +177,14 @@ impl Cache {
         self.sweep_done_s.store(now.seconds(), Ordering::Relaxed);
         JobProgress::IdleUntil(now.plus_ms(SWEEP_PERIOD_S * 1_000))
     }
+}
+
+/// The system has refused addresses, which are taken before memory is.
+fn refused_addresses(limit_bytes: u64, error: &io::Error) -> Error {
+    Error::Open(format!(
+        "the system refuses addresses for {GROWTH_MAX} times the memory limit of {limit_bytes} bytes: \
+         {error}; lower the limit, or raise the system's (ulimit -v, vm.overcommit_memory)"
+    ))
 }
 
 fn check_limit(bytes: u64) -> Result<(), Error> {
@@ -423,8 +435,7 @@ impl Engine for Cache {
         }
         let most = self.shared.arena.segment_count() * self.shared.segment_len();
         if bytes > most as u64 {
-            // Addresses were taken for eight times the limit that it was made with.
-            return Err(out_of_memory(&self.shared));
+            return Err(Error::Unsupported("raise its limit above eight times what it began with"));
         }
         self.shared.set_limit_bytes(bytes);
         let now = self.clock.now();

@@ -14,15 +14,17 @@ impl Ghost {
     }
 
     /// Makes it fit to a store of so many records: a place for every fourth to eighth of them. What it knew
-    /// is forgotten when its length changes.
+    /// is forgotten when its length changes. It stays as it is when the system has no memory for another.
     pub(crate) fn fit(&mut self, records: u64) {
         let wanted = usize::try_from(records / 4 + 1).unwrap_or(usize::MAX);
         let len = if wanted.is_power_of_two() { wanted } else { wanted.next_power_of_two() / 2 };
         // Not for a few records more or less.
         let fits = self.prints.len() == len
             || (self.prints.len() == 2 * len && wanted * 8 > self.prints.len() * 3);
-        if !fits {
-            self.prints = vec![0; len].into_boxed_slice();
+        let mut prints = Vec::new();
+        if !fits && prints.try_reserve_exact(len).is_ok() {
+            prints.extend(std::iter::repeat_n(0, len));
+            self.prints = prints.into_boxed_slice();
         }
     }
 

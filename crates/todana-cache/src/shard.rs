@@ -381,6 +381,7 @@ impl Writer {
         let record = LargeWriter::new(new.key, meta, new.value);
         let Ok(record) = record else {
             self.free_large.push_back((epoch::mark(), number));
+            self.counters.out_of_memory += 1;
             return Err(out_of_memory(shared));
         };
         let bytes = record.current.bytes();
@@ -410,7 +411,10 @@ impl Writer {
         change: impl FnOnce(&mut LargeWriter) -> io::Result<()>,
     ) -> Result<(), Error> {
         let Some(large) = self.larges.get_mut(&number) else { return Err(out_of_memory(shared)) };
-        change(&mut large.record).map_err(|_| out_of_memory(shared))?;
+        if change(&mut large.record).is_err() {
+            self.counters.out_of_memory += 1;
+            return Err(out_of_memory(shared));
+        }
         let (before, after) = (large.bytes, large.record.current.bytes());
         large.bytes = after;
         let (current, is_main) = (large.record.current.clone(), large.is_main);
@@ -459,6 +463,10 @@ impl Writer {
     }
 
     /// Points the index to a record that was written, instead of `old`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] when there is no `old` and the index cannot grow: what was written is given up
+    /// then.
     pub(crate) fn link(
         &mut self,
         seat: Seat,
@@ -473,7 +481,13 @@ impl Writer {
                 self.index.set(seat, slot);
                 self.forget(old, shared);
             }
-            None => self.index.insert(seat, slot).map_err(|_| out_of_memory(shared))?,
+            None => {
+                if self.index.insert(seat, slot).is_err() {
+                    self.abandon(written, shared);
+                    self.counters.out_of_memory += 1;
+                    return Err(out_of_memory(shared));
+                }
+            }
         }
         self.counters.stored += 1;
         match self.segments.get_mut(place.number) {

@@ -339,16 +339,35 @@ impl Cache {
             return Err(error);
         }
         shared.units.fetch_add(1, Ordering::AcqRel);
+        // New keys come first: they alone can be refused, and can be taken back.
         let mut linked = Ok(());
-        for (at, written) in &done {
-            let writer = &mut writers[writer_of[*at]];
-            let (seat, old) = writer.seek(hashes[*at], keys[*at]);
-            match (written, old) {
-                (Some(written), old) => {
-                    linked = linked.and(writer.link(seat, old, written, shared));
+        let (mut added, mut rest) = (Vec::new(), Vec::with_capacity(done.len()));
+        for (at, written) in done {
+            let writer = &mut writers[writer_of[at]];
+            match (written, writer.seek(hashes[at], keys[at])) {
+                (Some(written), (seat, None)) if linked.is_ok() => {
+                    linked = writer.link(seat, None, &written, shared);
+                    added.push(at);
                 }
-                (None, Some(old)) => writer.unlink(seat, old, shared),
-                (None, None) => {}
+                (written, _) => rest.push((at, written)),
+            }
+        }
+        if linked.is_err() {
+            for at in added {
+                let writer = &mut writers[writer_of[at]];
+                if let (seat, Some(old)) = writer.seek(hashes[at], keys[at]) {
+                    writer.unlink(seat, old, shared);
+                }
+            }
+        }
+        for (at, written) in rest {
+            let writer = &mut writers[writer_of[at]];
+            let (seat, old) = writer.seek(hashes[at], keys[at]);
+            match (written, old) {
+                (Some(written), _) if linked.is_err() => writer.abandon(&written, shared),
+                (Some(written), old) => linked = writer.link(seat, old, &written, shared),
+                (None, Some(old)) if linked.is_ok() => writer.unlink(seat, old, shared),
+                (None, _) => {}
             }
         }
         shared.units.fetch_add(1, Ordering::AcqRel);

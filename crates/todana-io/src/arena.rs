@@ -10,11 +10,14 @@
 use crate::epoch::{Mark, Pin, is_over, mark};
 use memmap2::{Advice, MmapMut, MmapOptions};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Bytes from a record's beginning that are needed first: they may lie in two cache lines.
 const NEAR: usize = 31;
+/// Where Linux says whether there are huge pages for those who ask.
+const HUGE_PAGE_POLICY: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 /// See the module.
 #[derive(Debug)]
@@ -25,7 +28,29 @@ pub struct Arena {
     published: Box<[AtomicUsize]>,
     /// Whether a segment has a writer, or had one and is not free again.
     taken: Box<[AtomicBool]>,
-    huge: bool,
+}
+
+/// Why memory does not come in huge pages here, whatever is asked for; `None` when nothing is known against
+/// it. All works without them; look-ups in much memory take longer.
+pub fn huge_page_refusal() -> Option<&'static str> {
+    let policy = crate::files::read_small(Path::new(HUGE_PAGE_POLICY)).ok();
+    let is_disabled = nix::sys::prctl::get_thp_disable().unwrap_or(false);
+    let advised =
+        MmapOptions::new().len(1).map_anon().and_then(|page| page.advise(Advice::HugePage));
+    refusal_of(policy.as_deref(), is_disabled, advised.is_ok())
+}
+
+/// [`huge_page_refusal`] of what the system has answered.
+fn refusal_of(policy: Option<&str>, is_disabled: bool, is_advised: bool) -> Option<&'static str> {
+    if policy.is_some_and(|policy| policy.contains("[never]")) {
+        Some("they are switched off in /sys/kernel/mm/transparent_hugepage/enabled")
+    } else if is_disabled {
+        Some("they are switched off for this process (PR_SET_THP_DISABLE)")
+    } else if !is_advised {
+        Some("this kernel has none")
+    } else {
+        None
+    }
 }
 
 /// The right to append to a segment. A segment whose writer is dropped stays as it is for good.
@@ -52,20 +77,16 @@ impl Arena {
     pub fn new(segment_len: usize, count: usize, huge: bool) -> io::Result<Arc<Arena>> {
         let len = segment_len.checked_mul(count).ok_or(io::ErrorKind::OutOfMemory)?;
         let memory = MmapOptions::new().len(len.max(1)).no_reserve_swap().map_anon()?;
-        // Advice only: `is_huge` says whether it was taken.
-        let huge = huge && memory.advise(Advice::HugePage).is_ok();
+        if huge {
+            // Advice only: a refusal changes nothing but the speed. `huge_page_refusal` says why.
+            let _ = memory.advise(Advice::HugePage);
+        }
         Ok(Arc::new(Arena {
             memory,
             segment_len,
             published: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             taken: (0..count).map(|_| AtomicBool::new(false)).collect(),
-            huge,
         }))
-    }
-
-    /// Whether the system has taken the advice to use huge pages.
-    pub fn is_huge(&self) -> bool {
-        self.huge
     }
 
     /// Bytes of each segment.
@@ -229,7 +250,7 @@ impl SegmentWriter {
                 self.arena.segment_len,
             )
         };
-        // A refusal leaves the memory as it is: taken, and of any content.
+        // A refusal, of memory that is locked, leaves it as it is: taken, and of any content.
         drop(done);
         self.arena.taken[self.number].store(false, Ordering::Release);
         Ok(())
@@ -277,6 +298,27 @@ mod tests {
         let Ok(writer) = retired else { return };
         writer.give_back().unwrap();
         assert!(arena.writer(1).is_some());
+    }
+
+    #[test]
+    fn a_refusal_of_huge_pages_has_a_reason() {
+        let check = |policy, is_disabled, is_advised, expected: Option<&str>| {
+            let reason = refusal_of(policy, is_disabled, is_advised);
+            let fits = reason.zip(expected).map(|(reason, expected)| reason.contains(expected));
+            assert!(fits.unwrap_or(reason.is_none() && expected.is_none()), "{reason:?}");
+        };
+        check(Some("always [madvise] never\n"), false, true, None);
+        check(Some("[always] madvise never\n"), false, true, None);
+        check(Some("always madvise [never]\n"), false, true, Some("/sys/kernel"));
+        check(Some("[always] madvise never\n"), true, true, Some("this process"));
+        check(None, false, false, Some("this kernel"));
+        check(None, false, true, None);
+    }
+
+    #[test]
+    fn addresses_that_the_system_refuses_are_an_error() {
+        assert!(Arena::new(1 << 40, 1 << 20, false).is_err());
+        assert!(Arena::new(usize::MAX, 2, false).is_err());
     }
 
     /// Threads read whatever is there while segments go round.

@@ -34,7 +34,7 @@ pub mod random;
 pub mod system_disk;
 
 #[cfg(not(loom))]
-pub use arena::{Arena, Retired, SegmentWriter};
+pub use arena::{Arena, Retired, SegmentWriter, huge_page_refusal};
 pub use clock::{AdjustableClock, Clock, SystemClock};
 pub use disk::{Disk, DiskFile, Lock, Open};
 pub use exchange::exchange;

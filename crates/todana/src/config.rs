@@ -266,7 +266,10 @@ impl Config {
         let item = units::bytes(&store.max_item_size, 1)
             .map_err(|message| wrong("store.max-item-size (-I)", message))?;
         if memory < todana_store::MEMORY_LIMIT_MIN_BYTES {
-            return Err(wrong("store.memory (-m)", "at least 1 MiB"));
+            return Err(wrong(
+                "store.memory (-m)",
+                "at least 1MiB, and four times the largest value (-I)",
+            ));
         }
         if store.engine != "memory" && item > 32 << 20 {
             return Err(wrong("store.max-item-size (-I)", "1k to 32m on a hash store"));
@@ -278,7 +281,10 @@ impl Config {
             let needed = units::show(item * 4);
             return Err(wrong(
                 "store.max-item-size (-I)",
-                format!("items of {} need a memory limit (-m) of {needed}", units::show(item)),
+                format!(
+                    "items of {} need a memory limit (-m) of {needed}; raise that, or lower -I",
+                    units::show(item)
+                ),
             ));
         }
         Ok((memory, item))

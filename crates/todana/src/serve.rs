@@ -46,6 +46,9 @@ fn serve(args: &ServeArgs, in_background: bool) -> Result<(), Failure> {
     let name = config.name()?;
     let shown = shown(&config)?;
     let engine = name.open_engine().map_err(|error| format!("cannot open {shown}: {error}"))?;
+    if let Some(reason) = todana_io::huge_page_refusal() {
+        tracing::info!(reason, "no huge pages: look-ups in a large store take longer");
+    }
     let mut server = Server::start(settings, engine, Some(on_verbosity))?;
     server.hear_signals()?;
     if let Some(path) = &config.pid_file {
@@ -180,7 +183,10 @@ fn prepare(process: &ProcessOptions) -> Result<(), Failure> {
     }
     if process.lock_memory {
         use nix::sys::mman::{MlockAllFlags, mlockall};
-        mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).map_err(|error| {
+        // Each page when it is first used: a store takes addresses for far more than its limit.
+        let on_fault = MlockAllFlags::from_bits_retain(nix::libc::MCL_ONFAULT);
+        let all = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault;
+        mlockall(all).map_err(|error| {
             format!("cannot lock memory (-k): {error}; raise the limit (ulimit -l)")
         })?;
     }

@@ -6,6 +6,7 @@ mod db;
 mod db_beside;
 mod db_check;
 mod kill;
+mod limit;
 mod sim;
 
 use std::io::{BufRead, BufReader, Write};
@@ -25,6 +26,8 @@ fn todana() -> Command {
 struct Server {
     child: Child,
     socket: PathBuf,
+    /// What it logged until it listened.
+    log: String,
     _folder: tempfile::TempDir,
 }
 
@@ -43,14 +46,13 @@ impl Server {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("todana listens") {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the server did not start");
+        let mut lines = String::new();
+        while !lines.contains("todana listens") {
+            assert!(log.read_line(&mut lines).unwrap() > 0, "the server did not start: {lines}");
         }
         // Whatever it logs later must find a reader.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Server { child, socket, _folder: folder }
+        Server { child, socket, log: lines, _folder: folder }
     }
 
     fn run(&self, args: &[&str]) -> (i32, String) {
