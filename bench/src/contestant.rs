@@ -78,6 +78,11 @@ impl Contestants {
         present
     }
 
+    /// Those who are there and keep records.
+    pub(crate) fn present_stores(&self) -> Vec<Who> {
+        self.present().into_iter().filter(|who| !who.is_floor()).collect()
+    }
+
     /// The program that is to be run, if one was named. The floor is this one.
     fn program(&self, who: Who) -> Option<&Path> {
         match who {

@@ -1,12 +1,17 @@
 //! Todana, memcached, Redis and a server that does nothing, side by side in one run. See `README.md`.
 
+mod ask;
 mod contestant;
 mod counts;
+mod density;
+mod fill;
 mod floor;
 mod machine;
 mod measure;
+mod misses;
 mod rows;
 mod table;
+mod tail;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -34,6 +39,12 @@ enum Command {
     Run(RunArgs),
     /// Count system calls and instructions per key
     Counts(CountsArgs),
+    /// Measure latencies at a share of memcached's peak
+    Tail(tail::TailArgs),
+    /// Count the records held in a given resident memory
+    Density(density::DensityArgs),
+    /// Count misses at equal resident memory
+    Misses(misses::MissesArgs),
     /// Run the load generator alone: a plan as JSON, for example '{"pipeline": 50}'
     Load {
         /// The plan; what it leaves out is as in `Plan::default()`
@@ -152,6 +163,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => measure::run(args),
         Command::Counts(args) => counts::run(&args),
+        Command::Tail(args) => tail::run(&args),
+        Command::Density(args) => density::run(&args),
+        Command::Misses(args) => misses::run(&args),
         Command::Floor(args) => floor::serve(&args),
         Command::Load { plan, json } => load(&plan, json),
     };
