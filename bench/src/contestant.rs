@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use todana_bench::{Plan, Target, ValueSize};
+use clap::ValueEnum;
+use todana_bench::{Dialect, Plan, Target, ValueSize};
 
 use crate::{Contestants, Result};
 
@@ -17,21 +18,43 @@ use crate::{Contestants, Result};
 const READY_MAX: Duration = Duration::from_secs(30);
 
 /// Who is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Who {
     Memcached,
+    MemcachedNew,
     Todana,
     Before,
+    Redis,
     Floor,
+    /// The floor for those who speak RESP.
+    FloorResp,
 }
 
 impl Who {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Memcached => "memcached",
+            Self::MemcachedNew => "memcached-new",
             Self::Todana => "todana",
             Self::Before => "before",
+            Self::Redis => "redis",
             Self::Floor => "floor",
+            Self::FloorResp => "floor-resp",
+        }
+    }
+
+    /// Whether it is a server that does nothing: there is one for each row.
+    pub(crate) const fn is_floor(self) -> bool {
+        matches!(self, Self::Floor | Self::FloorResp)
+    }
+
+    /// The dialect it speaks where others speak `dialect`, if it can do the same: RESP has nothing
+    /// like quiet gets.
+    pub(crate) const fn speaks(self, dialect: Dialect) -> Option<Dialect> {
+        match (self, dialect) {
+            (Self::Redis | Self::FloorResp, Dialect::Text) => Some(Dialect::Resp),
+            (Self::Redis | Self::FloorResp, _) => None,
+            _ => Some(dialect),
         }
     }
 }
@@ -40,16 +63,36 @@ impl Contestants {
     /// Those who are there; who is missing is named on stderr.
     pub(crate) fn present(&self) -> Vec<Who> {
         let mut present = Vec::new();
-        let before = self.before.as_ref().map(|path| (Who::Before, path));
-        let all = [(Who::Memcached, &self.memcached), (Who::Todana, &self.todana)];
-        for (who, path) in all.into_iter().chain(before) {
-            match find(path) {
-                Some(_) => present.push(who),
-                None => eprintln!("no {} at {}: skipped", who.name(), path.display()),
+        let wanted = |who: &Who| self.who.is_empty() || self.who.contains(who);
+        for who in Who::value_variants().iter().copied().filter(wanted) {
+            match self.program(who).map(|path| (find(path), path)) {
+                Some((Some(_), _)) => present.push(who),
+                Some((None, path)) => eprintln!("no {} at {}: skipped", who.name(), path.display()),
+                None => {}
             }
         }
         present.push(Who::Floor);
+        if present.contains(&Who::Redis) {
+            present.push(Who::FloorResp);
+        }
         present
+    }
+
+    /// Those who are there and keep records.
+    pub(crate) fn present_stores(&self) -> Vec<Who> {
+        self.present().into_iter().filter(|who| !who.is_floor()).collect()
+    }
+
+    /// The program that is to be run, if one was named. The floor is this one.
+    fn program(&self, who: Who) -> Option<&Path> {
+        match who {
+            Who::Memcached => Some(&self.memcached),
+            Who::MemcachedNew => self.memcached_new.as_deref(),
+            Who::Todana => Some(&self.todana),
+            Who::Before => self.before.as_deref(),
+            Who::Redis => Some(&self.redis),
+            Who::Floor | Who::FloorResp => None,
+        }
     }
 
     /// The command line of a server at `target`. The floor needs the plan to know the shape.
@@ -61,15 +104,14 @@ impl Contestants {
             }
             Target::Unix(path) => vec!["-s".to_owned(), path.display().to_string()],
         };
-        let path = |path: &Path| -> Result<String> {
-            let found = find(path).ok_or_else(|| format!("no program at {}", path.display()))?;
-            Ok(found.display().to_string())
+        let program = match self.program(who) {
+            Some(path) => find(path).ok_or_else(|| format!("no program at {}", path.display()))?,
+            None => env::current_exe()?,
         };
-        let mut line = Vec::new();
+        let mut line = vec![program.display().to_string()];
         let common = format!("-t 1 -m {} -c 1024", self.memory_mib);
         match who {
-            Who::Memcached => {
-                line.push(path(&self.memcached)?);
+            Who::Memcached | Who::MemcachedNew => {
                 line.extend(place);
                 line.extend(words(&common));
                 line.extend(words("-u root"));
@@ -79,8 +121,6 @@ impl Contestants {
                 line.extend(words(&self.memcached_args));
             }
             Who::Todana | Who::Before => {
-                let program = if who == Who::Before { self.before.as_ref() } else { None };
-                line.push(path(program.unwrap_or(&self.todana))?);
                 line.push("serve".to_owned());
                 if !self.todana_args.contains("--store") {
                     line.extend(words("--store memory"));
@@ -89,8 +129,19 @@ impl Contestants {
                 line.extend(words(&common));
                 line.extend(words(&self.todana_args));
             }
-            Who::Floor => {
-                line.push(env::current_exe()?.display().to_string());
+            Who::Redis => {
+                match target {
+                    Target::Tcp(_) => line.extend(words("--bind 127.0.0.1 --port")),
+                    Target::Unix(_) => line.extend(words("--port 0 --unixsocket")),
+                }
+                line.extend([place[1].clone(), "--save".to_owned(), String::new()]);
+                line.extend(words(&format!(
+                    "--appendonly no --io-threads 1 --maxclients 1024 --maxmemory {}mb \
+                     --maxmemory-policy allkeys-lru",
+                    self.memory_mib,
+                )));
+            }
+            Who::Floor | Who::FloorResp => {
                 line.push("floor".to_owned());
                 match target {
                     Target::Tcp(_) => line.extend(["--port".to_owned(), place[1].clone()]),
@@ -101,7 +152,9 @@ impl Contestants {
                 };
                 line.extend(words(&format!(
                     "--dialect {} --keys-per-get {} --key-size {} --value-size {value}",
-                    plan.dialect, plan.keys_per_get, plan.key_size_bytes,
+                    who.speaks(plan.dialect).unwrap_or(plan.dialect),
+                    plan.keys_per_get,
+                    plan.key_size_bytes,
                 )));
             }
         }
@@ -192,6 +245,12 @@ impl Server {
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// `plan` for this server: its address, and its dialect.
+    pub(crate) fn plan(&self, plan: &Plan) -> Plan {
+        let dialect = self.who.speaks(plan.dialect).unwrap_or(plan.dialect);
+        Plan { target: self.target.clone(), dialect, ..plan.clone() }
     }
 
     /// The server's process.

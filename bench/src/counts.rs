@@ -16,7 +16,7 @@ use todana_bench::{Amount, Plan, preload};
 
 use crate::contestant::{Server, Who};
 use crate::rows::{self, Row};
-use crate::{Contestants, CountsArgs, Result, machine};
+use crate::{Contestants, CountsArgs, Result, machine, write_json};
 
 /// Nothing is answered quickly under valgrind.
 const TIMEOUT_MS: u64 = 120_000;
@@ -37,11 +37,7 @@ pub(crate) fn run(args: &CountsArgs) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let done = count_all(args, &folder);
     fs::remove_dir_all(&folder)?;
-    let counted = done?;
-    if let Some(path) = &args.json {
-        fs::write(path, serde_json::to_string_pretty(&counted)?)?;
-    }
-    Ok(())
+    write_json(args.json.as_deref(), &done?)
 }
 
 fn count_all(args: &CountsArgs, folder: &Path) -> Result<Vec<Counted>> {
@@ -55,7 +51,7 @@ fn count_all(args: &CountsArgs, folder: &Path) -> Result<Vec<Counted>> {
     let mut all = Vec::new();
     let present = args.contestants.present();
     for row in rows {
-        for &who in &present {
+        for who in present.iter().copied().filter(|who| who.speaks(row.dialect).is_some()) {
             eprintln!("counting {}: {}", who.name(), row.name);
             let counted = count(args, &row, who, folder)?;
             let calls: Vec<String> = counted
@@ -116,8 +112,8 @@ fn count(args: &CountsArgs, row: &Row, who: Who, folder: &Path) -> Result<Counte
 fn start(args: &CountsArgs, row: &Row, who: Who, wrapper: &[String]) -> Result<(Server, Plan)> {
     let plan = Contestants::quiet_plan(row, args.keys, args.connections);
     let server = Server::start(&args.contestants, who, &plan, wrapper, false)?;
-    let plan = Plan { target: server.target.clone(), timeout_ms: TIMEOUT_MS, ..plan };
-    if who != Who::Floor {
+    let plan = Plan { timeout_ms: TIMEOUT_MS, ..server.plan(&plan) };
+    if !who.is_floor() {
         preload(&plan, |_| ControlFlow::Continue(()))?;
     }
     Ok((server, plan))

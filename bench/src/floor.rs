@@ -100,6 +100,7 @@ impl Shape {
                 text(3 + key + 1 + digits + 4 + value + 2, String::new()),
                 text(4, "MN\r\n".to_owned()),
             ),
+            Dialect::Resp => resp(args),
             Dialect::Binary | Dialect::BinaryQuiet => {
                 let quiet = args.dialect == Dialect::BinaryQuiet;
                 let echoed = if quiet { key } else { 0 };
@@ -125,7 +126,9 @@ impl Shape {
         }
         match (first, second) {
             (b'g', _) | (b'm', b'g') => Some(Kind::Get),
-            (b's', _) | (b'm', b's') => Some(Kind::Set),
+            // RESP counts its words: a set has three, no get of the rows begins its count like that.
+            (b's', _) | (b'm', b's') | (b'*', b'3') => Some(Kind::Set),
+            (b'*', _) => Some(Kind::Get),
             (b'm', b'n') => Some(Kind::End),
             _ => None,
         }
@@ -138,6 +141,21 @@ impl Shape {
             Kind::End => &self.end,
         }
     }
+}
+
+/// Get (or multi-get), set and end in RESP.
+fn resp(args: &FloorArgs) -> (Canned, Canned, Canned) {
+    let word = |size: usize| format!("${size}\r\n{}\r\n", "x".repeat(size));
+    let keys = args.keys_per_get;
+    let command = if keys == 1 { "GET" } else { "MGET" };
+    let get = format!("*{}\r\n", 1 + keys).len()
+        + word(command.len()).len()
+        + keys * word(args.key_size).len();
+    let set =
+        "*3\r\n".len() + word(3).len() + word(args.key_size).len() + word(args.value_size).len();
+    let head = if keys == 1 { String::new() } else { format!("*{keys}\r\n") };
+    let found = head + &word(args.value_size).repeat(keys);
+    (Canned::new(get, found.as_bytes()), Canned::new(set, b"+OK\r\n"), Canned::new(usize::MAX, b""))
 }
 
 fn binary_reply(opcode: u8, extras: u8, body: usize) -> Vec<u8> {

@@ -45,9 +45,14 @@ pub(crate) fn idle_seconds() -> Result<(f64, usize)> {
 
 /// Resident memory of a process, in MiB.
 pub(crate) fn resident_mib(pid: u32) -> Option<u64> {
+    resident_kib(pid).map(|kib| kib >> 10)
+}
+
+/// Resident memory of a process, in KiB.
+pub(crate) fn resident_kib(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib >> 10)
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Keeps this process, and the threads it will start, on one core.

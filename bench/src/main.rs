@@ -1,18 +1,27 @@
-//! Todana, memcached and a server that does nothing, side by side in one run. See `README.md`.
+//! Todana, memcached, Redis and a server that does nothing, side by side in one run. See `README.md`.
 
+mod ask;
 mod contestant;
 mod counts;
+mod density;
+mod fill;
 mod floor;
 mod machine;
 mod measure;
+mod misses;
 mod rows;
 mod table;
+mod tail;
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+use todana_bench::Distribution;
+
+use crate::contestant::Who;
 
 /// A failure with a line that says what to do.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -30,6 +39,12 @@ enum Command {
     Run(RunArgs),
     /// Count system calls and instructions per key
     Counts(CountsArgs),
+    /// Measure latencies at a share of memcached's peak
+    Tail(tail::TailArgs),
+    /// Count the records held in a given resident memory
+    Density(density::DensityArgs),
+    /// Count misses at equal resident memory
+    Misses(misses::MissesArgs),
     /// Run the load generator alone: a plan as JSON, for example '{"pipeline": 50}'
     Load {
         /// The plan; what it leaves out is as in `Plan::default()`
@@ -48,12 +63,21 @@ pub(crate) struct Contestants {
     /// The memcached to run
     #[arg(long, default_value = "memcached")]
     pub(crate) memcached: PathBuf,
+    /// Another memcached, measured as `memcached-new` (a newer version)
+    #[arg(long)]
+    pub(crate) memcached_new: Option<PathBuf>,
+    /// The Redis to run
+    #[arg(long, default_value = "redis-server")]
+    pub(crate) redis: PathBuf,
     /// The Todana to run
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/todana"))]
     pub(crate) todana: PathBuf,
     /// Another Todana, measured as `before` (a build of an earlier commit)
     #[arg(long)]
     pub(crate) before: Option<PathBuf>,
+    /// Only these, by commas; the floor is always there
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) who: Vec<Who>,
     /// More arguments for Todana, separated by spaces
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub(crate) todana_args: String,
@@ -81,8 +105,8 @@ pub(crate) struct RunArgs {
     /// Keys to preload; fewer where the memory would not hold them
     #[arg(long, default_value_t = 4_000_000)]
     pub(crate) keys: u64,
-    /// Measurements of each contestant in each row and mode; a multiple of 12 gives everybody every
-    /// place in the order equally often
+    /// Measurements of each contestant in each row and mode; a multiple of twice the number of
+    /// contestants gives everybody every place in the order equally often
     #[arg(long, default_value_t = 12)]
     pub(crate) rounds: usize,
     /// Length of one measurement in the open loop, in milliseconds
@@ -97,6 +121,9 @@ pub(crate) struct RunArgs {
     /// Open loop: connections that send at the same moment, 1 to 50; see the README
     #[arg(long, default_value_t = 50)]
     pub(crate) burst: usize,
+    /// How keys are chosen: uniform, zipf or zipf:0.99, several by commas
+    #[arg(long, value_delimiter = ',', default_value = "uniform")]
+    pub(crate) keys_by: Vec<Distribution>,
     /// Only rows whose name contains this
     #[arg(long)]
     pub(crate) only: Option<String>,
@@ -136,6 +163,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => measure::run(args),
         Command::Counts(args) => counts::run(&args),
+        Command::Tail(args) => tail::run(&args),
+        Command::Density(args) => density::run(&args),
+        Command::Misses(args) => misses::run(&args),
         Command::Floor(args) => floor::serve(&args),
         Command::Load { plan, json } => load(&plan, json),
     };
@@ -146,6 +176,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes what was measured to a file, if one was asked for.
+pub(crate) fn write_json(path: Option<&Path>, measured: &impl Serialize) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, serde_json::to_string_pretty(measured)?)
+        .map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
 /// The load generator by itself, at whatever server the plan names.

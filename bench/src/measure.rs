@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde::Serialize;
-use todana_bench::{Amount, Plan, Progress, Report, preload};
+use todana_bench::{Amount, Dialect, Plan, Progress, Report, preload};
 
 use crate::contestant::{Server, Who};
 use crate::machine;
 use crate::rows::{self, Row};
 use crate::table;
-use crate::{Contestants, Result, RunArgs};
+use crate::{Contestants, Result, RunArgs, write_json};
 
 /// A measurement with the client busier than this says more about the client.
 pub(crate) const CLIENT_SHARE_MAX: f64 = 0.8;
@@ -42,6 +42,7 @@ pub(crate) struct Sample {
     pub(crate) other_share: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
     pub(crate) hit_ratio: f64,
     pub(crate) errors: u64,
     pub(crate) unsent_ratio: f64,
@@ -49,7 +50,12 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn is_void(&self) -> bool {
-        self.client_share > CLIENT_SHARE_MAX || self.unsent_ratio > UNSENT_MAX
+        self.client_share > CLIENT_SHARE_MAX || self.is_overload()
+    }
+
+    /// Whether the server did not keep the rate.
+    pub(crate) fn is_overload(&self) -> bool {
+        self.unsent_ratio > UNSENT_MAX
     }
 }
 
@@ -84,46 +90,48 @@ pub(crate) fn run(mut args: RunArgs) -> Result<()> {
     }
     let present = args.contestants.present();
     machine::pin_myself(args.contestants.client_core)?;
-    let rows: Vec<Row> = rows::all(args.unix)
+    let rows: Vec<Row> = rows::by_keys(args.unix, &args.keys_by)
         .into_iter()
         .filter(|row| args.only.as_ref().is_none_or(|only| row.name.contains(only.as_str())))
         .collect();
     let mut measured = Vec::new();
     print!("{}", table::head());
-    for group in rows.chunk_by(|a, b| (a.value_size, a.unix) == (b.value_size, b.unix)) {
-        let keys = keys_that_fit(&args, &group[0]);
-        let mut servers = start_group(&args, &present, &group[0], keys)?;
+    for group in rows.chunk_by(Row::shares_servers) {
+        let keys = keys_that_fit(&args.contestants, args.keys, &group[0]);
+        let mut servers = start_group(&args.contestants, &present, group, keys)?;
         for row in group {
-            // The floor is told the shape of the row, so it is a new one.
-            servers.retain(|server| server.who != Who::Floor);
             let plan = row.plan(keys);
-            servers.push(Server::start(&args.contestants, Who::Floor, &plan, &[], row.unix)?);
-            let result = measure_row(&args, row, &plan, &servers)?;
+            start_floors(&args.contestants, &present, row, &plan, &mut servers)?;
+            let result = measure_row(&args, row, &plan, &taking_part(&servers, row))?;
             print!("{}", table::lines(&result));
             measured.push(result);
         }
     }
     println!();
     print!("{}", table::legend());
-    if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_string_pretty(&measured)?)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    }
-    Ok(())
+    write_json(args.json.as_deref(), &measured)
 }
 
 /// As many keys as asked for, or as three quarters of the memory hold with 100 bytes about each.
-fn keys_that_fit(args: &RunArgs, row: &Row) -> u64 {
+pub(crate) fn keys_that_fit(contestants: &Contestants, keys: u64, row: &Row) -> u64 {
     let each = row.value_size as u64 + 26 + 100;
-    args.keys.min((args.contestants.memory_mib << 20) / 4 * 3 / each)
+    keys.min((contestants.memory_mib << 20) / 4 * 3 / each)
 }
 
-/// Starts the real servers and sets every key once.
-fn start_group(args: &RunArgs, present: &[Who], row: &Row, keys: u64) -> Result<Vec<Server>> {
+/// Starts the real servers that take part in any row of a group, and sets every key once.
+pub(crate) fn start_group(
+    contestants: &Contestants,
+    present: &[Who],
+    group: &[Row],
+    keys: u64,
+) -> Result<Vec<Server>> {
+    let takes_part = |who: &Who| group.iter().any(|row| who.speaks(row.dialect).is_some());
     let mut servers = Vec::new();
-    for &who in present.iter().filter(|who| **who != Who::Floor) {
-        let server = Server::start(&args.contestants, who, &row.plan(keys), &[], row.unix)?;
-        let plan = Plan { target: server.target.clone(), ..row.plan(keys) };
+    for who in present.iter().copied().filter(|who| !who.is_floor() && takes_part(who)) {
+        let row = &group[0];
+        let server = Server::start(contestants, who, &row.plan(keys), &[], row.unix)?;
+        let text = Plan { dialect: Dialect::Text, keys_per_get: 1, ..row.plan(keys) };
+        let plan = server.plan(&text);
         let mut tenth = 0;
         let loaded = preload(&plan, |progress| {
             if let Progress::Preload { done, total } = progress
@@ -147,7 +155,28 @@ fn start_group(args: &RunArgs, present: &[Who], row: &Row, keys: u64) -> Result<
     Ok(servers)
 }
 
-fn measure_row(args: &RunArgs, row: &Row, plan: &Plan, servers: &[Server]) -> Result<Measured> {
+/// Starts the floors anew: they are told the shape of the row.
+pub(crate) fn start_floors(
+    contestants: &Contestants,
+    present: &[Who],
+    row: &Row,
+    plan: &Plan,
+    servers: &mut Vec<Server>,
+) -> Result<()> {
+    servers.retain(|server| !server.who.is_floor());
+    let takes_part = |who: &Who| who.is_floor() && who.speaks(row.dialect).is_some();
+    for who in present.iter().copied().filter(takes_part) {
+        servers.push(Server::start(contestants, who, plan, &[], row.unix)?);
+    }
+    Ok(())
+}
+
+/// Those servers that can do what the row asks for.
+pub(crate) fn taking_part<'a>(servers: &'a [Server], row: &Row) -> Vec<&'a Server> {
+    servers.iter().filter(|server| server.who.speaks(row.dialect).is_some()).collect()
+}
+
+fn measure_row(args: &RunArgs, row: &Row, plan: &Plan, servers: &[&Server]) -> Result<Measured> {
     eprintln!("row: {}", row.name);
     let rate = find_rate(args, plan, servers)?;
     let mut series: Vec<Series> = servers
@@ -161,11 +190,11 @@ fn measure_row(args: &RunArgs, row: &Row, plan: &Plan, servers: &[Server]) -> Re
         .collect();
     for round in 0..args.rounds {
         for at in order(round, servers.len()) {
-            let open = sample(&open_plan(args, plan, rate, args.open_ms, round), &servers[at])?;
+            let open = sample(&open_plan(args, plan, rate, args.open_ms, round), servers[at])?;
             series[at].open.push(open);
         }
         for at in order(round + 1, servers.len()) {
-            let closed = sample(&closed_plan(plan, args.closed_ms, round), &servers[at])?;
+            let closed = sample(&closed_plan(plan, args.closed_ms, round), servers[at])?;
             series[at].closed.push(closed);
         }
     }
@@ -174,7 +203,7 @@ fn measure_row(args: &RunArgs, row: &Row, plan: &Plan, servers: &[Server]) -> Re
 }
 
 /// Forth and back, and every other pair of rounds begins one further: ABC CBA BCA ACB ...
-fn order(round: usize, count: usize) -> Vec<usize> {
+pub(crate) fn order(round: usize, count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).map(|at| (at + round / 2) % count).collect();
     if round % 2 == 1 {
         order.reverse();
@@ -186,7 +215,7 @@ fn order(round: usize, count: usize) -> Vec<usize> {
 ///
 /// Every question is asked twice and the better answer taken: other work on the machine only ever
 /// makes a contestant look slower.
-fn find_rate(args: &RunArgs, plan: &Plan, servers: &[Server]) -> Result<f64> {
+fn find_rate(args: &RunArgs, plan: &Plan, servers: &[&Server]) -> Result<f64> {
     let mut slowest = f64::INFINITY;
     for server in servers {
         let mut best = 0.0_f64;
@@ -249,8 +278,8 @@ impl Meter {
     }
 }
 
-fn sample(plan: &Plan, server: &Server) -> Result<Sample> {
-    let plan = Plan { target: server.target.clone(), ..plan.clone() };
+pub(crate) fn sample(plan: &Plan, server: &Server) -> Result<Sample> {
+    let plan = server.plan(plan);
     let mut before = None;
     let mut failure = None;
     // The server is asked for its CPU at the moment at which measuring begins, and again once the
@@ -291,6 +320,7 @@ fn summarize(report: &Report, before: &Meter, after: &Meter) -> Sample {
         other_share: (other / elapsed).max(0.0),
         p50_us: report.latency.p50_us,
         p99_us: report.latency.p99_us,
+        p999_us: report.latency.p999_us,
         hit_ratio: if asked == 0 { 1.0 } else { report.hits as f64 / asked as f64 },
         errors: report.errors,
         unsent_ratio: report.unsent.saturating_sub(two_bursts) as f64 / due as f64,
@@ -310,7 +340,7 @@ mod tests {
 
     #[test]
     fn every_contestant_has_every_place_equally_often() {
-        for count in [2, 3, 4] {
+        for count in 2..=6 {
             let mut places = vec![vec![0; count]; count];
             for round in 0..2 * count {
                 for (place, at) in order(round, count).into_iter().enumerate() {

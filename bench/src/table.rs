@@ -15,7 +15,8 @@ pub(crate) fn legend() -> String {
     format!(
         "CPU per key, p99, client and other are of the open loop: the same rate for all. × memcached: \
          memcached's CPU over the contestant's, median of pairs, above 1 is cheaper than memcached. \
-         % of floor: the floor's CPU over the contestant's, 100 is the bound. Client and other: shares \
+         % of floor: the floor's CPU over the contestant's (for Redis that of the \
+         floor that speaks RESP), 100 is the bound. Client and other: shares \
          of a core. *void*: client above {CLIENT_SHARE_MAX} or rate not kept. *dirty n*: n \
          measurements with other work above {OTHER_MAX} of a core.\n"
     )
@@ -36,7 +37,7 @@ pub(crate) fn lines(measured: &Measured) -> String {
             micros(cpu.iter().copied().fold(f64::INFINITY, f64::min)),
             micros(cpu.iter().copied().fold(0.0, f64::max)),
             paired(of("memcached"), series).map_or("–".to_owned(), |ratio| format!("{ratio:.2}")),
-            paired(of("floor"), series)
+            paired(of(floor_of(series.contestant)), series)
                 .map_or("–".to_owned(), |ratio| format!("{:.0}", ratio * 100.0)),
             median(&values(&series.open, |sample| sample.p99_us)),
             median(&values(&series.open, |sample| sample.client_share)),
@@ -50,7 +51,15 @@ pub(crate) fn lines(measured: &Measured) -> String {
     out
 }
 
-fn values(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Vec<f64> {
+/// The floor that does what this contestant does: they are compared in one dialect.
+fn floor_of(contestant: &str) -> &'static str {
+    match contestant {
+        "redis" | "floor-resp" => "floor-resp",
+        _ => "floor",
+    }
+}
+
+pub(crate) fn values(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Vec<f64> {
     samples.iter().map(of).collect()
 }
 

@@ -1,4 +1,4 @@
-//! A load generator for servers that speak a memcached dialect.
+//! A load generator for servers that speak a memcached dialect or RESP.
 //!
 //! The library behind `todana bench` and behind the side-by-side benchmark in `bench/`. It is as
 //! light as it can be, because on a small machine the client saturates before the server does: one
@@ -40,7 +40,7 @@
 //! | `target` | [`Target`] | `127.0.0.1:11211`, `unix:/run/todana.sock`, `/run/todana.sock` |
 //! | `value_size` | [`ValueSize`] | `64`, `64-1024`, `64,1024,8192` |
 //! | `distribution` | [`Distribution`] | `uniform`, `zipf:0.99` |
-//! | `dialect` | [`Dialect`] | `text`, `meta`, `meta-quiet`, `binary`, `binary-quiet` |
+//! | `dialect` | [`Dialect`] | `text`, `meta`, `meta-quiet`, `binary`, `binary-quiet`, `resp` |
 //! | `amount` | [`Amount`] | `10s`, `250ms`, `2m`, `1000000` (requests) |
 //!
 //! [`Plan::check`] refuses what makes no sense with a line that a user can act on; [`run`] and

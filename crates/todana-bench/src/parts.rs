@@ -163,7 +163,7 @@ impl fmt::Display for Distribution {
 }
 
 /// The language spoken and the commands used; see memcached's `doc/protocol.txt` and
-/// `doc/protocol-binary.txt`.
+/// `doc/protocol-binary.txt`, and for RESP the protocol specification of Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Dialect {
@@ -177,12 +177,14 @@ pub enum Dialect {
     Binary,
     /// Binary `getkq`, and one `noop` at the end of a batch; sets are answered; `binary-quiet`.
     BinaryQuiet,
+    /// RESP 2, which Redis speaks: `GET`, `SET`, and `MGET` for several keys; `resp`.
+    Resp,
 }
 
 impl Dialect {
     /// Every dialect, in the order of their declaration.
-    pub const ALL: [Self; 5] =
-        [Self::Text, Self::Meta, Self::MetaQuiet, Self::Binary, Self::BinaryQuiet];
+    pub const ALL: [Self; 6] =
+        [Self::Text, Self::Meta, Self::MetaQuiet, Self::Binary, Self::BinaryQuiet, Self::Resp];
 
     /// The name on a command line.
     #[must_use]
@@ -193,7 +195,13 @@ impl Dialect {
             Self::MetaQuiet => "meta-quiet",
             Self::Binary => "binary",
             Self::BinaryQuiet => "binary-quiet",
+            Self::Resp => "resp",
         }
+    }
+
+    /// Whether one get may ask for several keys.
+    pub(crate) const fn has_multi_get(self) -> bool {
+        matches!(self, Self::Text | Self::Resp)
     }
 
     /// Whether a batch ends with a request of its own that is always answered.
@@ -207,7 +215,7 @@ impl FromStr for Dialect {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|dialect| dialect.name() == text).ok_or_else(|| {
-            bad("dialect", text, "write text, meta, meta-quiet, binary or binary-quiet")
+            bad("dialect", text, "write text, meta, meta-quiet, binary, binary-quiet or resp")
         })
     }
 }
@@ -308,7 +316,7 @@ mod tests {
         check::<Target>(&["127.0.0.1:11211", "[::1]:11211", "host.example:1", "unix:/run/x"]);
         check::<ValueSize>(&["64", "64-1024", "64,1024,8192"]);
         check::<Distribution>(&["uniform", "zipf:0.99"]);
-        check::<Dialect>(&["text", "meta", "meta-quiet", "binary", "binary-quiet"]);
+        check::<Dialect>(&["text", "meta", "meta-quiet", "binary", "binary-quiet", "resp"]);
         check::<Amount>(&["10s", "250ms", "1000000"]);
         assert_eq!("2m".parse::<Amount>().unwrap(), Amount::DurationMs(120_000));
         assert_eq!("/run/x".parse::<Target>().unwrap(), Target::Unix("/run/x".into()));

@@ -39,7 +39,8 @@ pub struct Plan {
     pub threads: usize,
     /// Requests in one batch: sent by one write, then all their replies are awaited. Default 1.
     pub pipeline: usize,
-    /// Keys in one get; more than one only in [`Dialect::Text`]. Default 1.
+    /// Keys in one get; more than one only in [`Dialect::Text`] and [`Dialect::Resp`].
+    /// Default 1.
     pub keys_per_get: usize,
     /// Bytes of every key: prefix, then a decimal number padded with zeros. Default 26.
     pub key_size_bytes: usize,
@@ -121,9 +122,9 @@ impl Plan {
         within("pipeline", self.pipeline, 1, limits::PIPELINE_MAX)?;
         within("keys", self.keys, 1, limits::KEYS_MAX)?;
         within("timeout_ms", self.timeout_ms, 1, 86_400_000)?;
-        if self.keys_per_get > 1 && self.dialect != Dialect::Text {
+        if self.keys_per_get > 1 && !self.dialect.has_multi_get() {
             let want =
-                "several keys in a get are for the text dialect; use a quiet one and pipeline";
+                "several keys in a get are for text and resp; use a quiet dialect and pipeline";
             return Err(bad("keys_per_get", self.keys_per_get, want));
         }
         within("keys_per_get", self.keys_per_get, 1, limits::KEYS_PER_GET_MAX)?;

@@ -31,7 +31,8 @@ pub(crate) struct Replies {
     skip: usize,
     /// Replies that end a request (quiet dialects: that end the batch) still to come.
     awaited: usize,
-    /// Keys found by the request that is being answered (quiet dialects: by the batch).
+    /// Keys found by the request that is being answered (quiet dialects: by the batch; RESP:
+    /// keys found or missing).
     hits: usize,
     errors: usize,
     /// First slot of the request that is being answered, and the first not yet accounted for.
@@ -111,7 +112,7 @@ impl Replies {
                 return Err(unexpected(rest));
             }
             let taken = match self.dialect {
-                Dialect::Text | Dialect::Meta | Dialect::MetaQuiet => {
+                Dialect::Text | Dialect::Meta | Dialect::MetaQuiet | Dialect::Resp => {
                     let Some(end) = memchr(b'\n', rest) else {
                         return if rest.len() > LINE_MAX_BYTES {
                             Err(unexpected(rest))
@@ -120,10 +121,10 @@ impl Replies {
                         };
                     };
                     let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-                    if self.dialect == Dialect::Text {
-                        self.text_line(line, batch, keys)?;
-                    } else {
-                        self.meta_line(line, batch)?;
+                    match self.dialect {
+                        Dialect::Text => self.text_line(line, batch, keys)?,
+                        Dialect::Resp => self.resp_line(line, batch)?,
+                        _ => self.meta_line(line, batch)?,
                     }
                     end + 1
                 }
@@ -196,6 +197,44 @@ impl Replies {
         }
         self.awaited -= usize::from(!quiet);
         Ok(())
+    }
+
+    fn resp_line(&mut self, line: &[u8], batch: &Batch) -> Result<(), Unexpected> {
+        match line {
+            // What MGET found follows, key by key.
+            [b'*', ..] if self.keys_per_get > 1 => return Ok(()),
+            b"$-1" => {
+                self.tally.misses += 1;
+                self.miss_until(self.slot + 1, batch);
+                self.end_resp_key();
+                return Ok(());
+            }
+            [b'$', size @ ..] => {
+                self.skip = first_number(size).ok_or_else(|| unexpected(line))? + 2;
+                self.tally.hits += 1;
+                self.slot += 1;
+                self.end_resp_key();
+                return Ok(());
+            }
+            b"+OK" => {
+                self.tally.stored += 1;
+                self.end_set();
+            }
+            [b'-', ..] => self.error(line, batch),
+            _ => return Err(unexpected(line)),
+        }
+        self.awaited -= 1;
+        Ok(())
+    }
+
+    /// A key of a get was answered, perhaps the last.
+    fn end_resp_key(&mut self) {
+        self.hits += 1;
+        if self.hits == self.keys_per_get {
+            self.hits = 0;
+            self.awaited -= 1;
+            self.request_slot = self.slot;
+        }
     }
 
     fn binary_header(

@@ -93,6 +93,24 @@ fn meta() {
     );
 }
 
+#[test]
+fn resp() {
+    check(
+        Dialect::Resp,
+        1,
+        "GGSSG",
+        b"$5\r\n$-1\r\n\r\n$-1\r\n+OK\r\n-OOM command not allowed\r\n$0\r\n\r\n",
+        &Expected { tally: [2, 1, 1, 1], missed: &[1], error: Some("-OOM command not allowed") },
+    );
+    check(
+        Dialect::Resp,
+        3,
+        "GSG",
+        b"*3\r\n$-1\r\n$1\r\nx\r\n$-1\r\n+OK\r\n*3\r\n$2\r\n\r\n\r\n$1\r\nx\r\n$-1\r\n",
+        &Expected { tally: [3, 3, 1, 0], missed: &[0, 2, 6], error: None },
+    );
+}
+
 fn binary(opcode: u8, status: u8, opaque: u8, body: &[u8]) -> Vec<u8> {
     let mut reply = vec![0x81, opcode, 0, 0, 0, 0, 0, status, 0, 0, 0];
     reply.push(u8::try_from(body.len()).unwrap());
@@ -139,5 +157,7 @@ fn what_is_no_reply_is_refused() {
     assert!(refused(Dialect::Text, b"VALUE key many\r\n"));
     assert!(refused(Dialect::Text, &[b'x'; 3000]));
     assert!(refused(Dialect::Meta, b"VA \r\n"));
+    assert!(refused(Dialect::Resp, b"$x\r\n"));
+    assert!(refused(Dialect::Resp, b":1\r\n"));
     assert!(refused(Dialect::Binary, &[0x80; 24]));
 }

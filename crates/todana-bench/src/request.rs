@@ -153,6 +153,18 @@ impl Composer {
                 }
                 out.extend_from_slice(b"\r\n");
             }
+            Dialect::Resp => {
+                resp_head(
+                    1 + self.keys_per_get,
+                    if self.keys_per_get == 1 { b"GET" } else { b"MGET" },
+                    out,
+                );
+                for _ in 0..self.keys_per_get {
+                    resp_size(self.keys.size(), out);
+                    self.get_key(batch, out);
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
             Dialect::Binary | Dialect::BinaryQuiet => {
                 let quiet = self.dialect == Dialect::BinaryQuiet;
                 let opcode = if quiet { OPCODE_GETKQ } else { OPCODE_GET };
@@ -190,6 +202,13 @@ impl Composer {
                 let quiet = self.dialect == Dialect::MetaQuiet;
                 out.extend_from_slice(if quiet { b" q\r\n" } else { b"\r\n" });
             }
+            Dialect::Resp => {
+                resp_head(3, b"SET", out);
+                resp_size(self.keys.size(), out);
+                self.keys.write(key, out);
+                out.extend_from_slice(b"\r\n");
+                resp_size(size, out);
+            }
             Dialect::Binary | Dialect::BinaryQuiet => {
                 binary_header(OPCODE_SET, self.keys.size(), 8, size, batch.next_index(), out);
                 out.extend_from_slice(&[0; 8]);
@@ -197,7 +216,7 @@ impl Composer {
             }
         }
         out.extend_from_slice(&self.value[..size]);
-        if matches!(self.dialect, Dialect::Text | Dialect::Meta | Dialect::MetaQuiet) {
+        if !matches!(self.dialect, Dialect::Binary | Dialect::BinaryQuiet) {
             out.extend_from_slice(b"\r\n");
         }
         batch.sets += 1;
@@ -234,6 +253,23 @@ fn binary_header(
     out.extend_from_slice(&word(body));
     out.extend_from_slice(&word(opaque));
     out.extend_from_slice(&[0; 8]);
+}
+
+/// Appends the head of a RESP request of so many words, and the first, its command.
+fn resp_head(words: usize, command: &[u8], out: &mut Vec<u8>) {
+    out.push(b'*');
+    push_decimal(words, out);
+    out.extend_from_slice(b"\r\n");
+    resp_size(command.len(), out);
+    out.extend_from_slice(command);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the line before a RESP word, which says its size.
+fn resp_size(size: usize, out: &mut Vec<u8>) {
+    out.push(b'$');
+    push_decimal(size, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn push_decimal(number: usize, out: &mut Vec<u8>) {
@@ -273,6 +309,13 @@ mod tests {
             Plan { dialect: Dialect::MetaQuiet, refill: true, ..get.clone() },
             b"mg key:0 v q O0\r\nmg key:0 v q O1\r\nmn\r\n",
         );
+        let resp = Plan { dialect: Dialect::Resp, ..get.clone() };
+        let one = b"*2\r\n$3\r\nGET\r\n$5\r\nkey:0\r\n";
+        check(resp.clone(), &one.repeat(2));
+        let two = b"*3\r\n$4\r\nMGET\r\n$5\r\nkey:0\r\n$5\r\nkey:0\r\n";
+        check(Plan { keys_per_get: 2, ..resp.clone() }, &two.repeat(2));
+        let set = b"*3\r\n$3\r\nSET\r\n$5\r\nkey:0\r\n$0\r\n\r\n";
+        check(Plan { get_ratio: 0.0, value_size: ValueSize::Fixed(0), ..resp }, &set.repeat(2));
         check(
             Plan { dialect: Dialect::BinaryQuiet, ..get },
             b"\x80\x0d\0\x05\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0\0\0\0\0key:0\
