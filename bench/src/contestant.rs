@@ -26,6 +26,8 @@ pub(crate) enum Who {
     Before,
     Redis,
     Floor,
+    /// The floor by io_uring.
+    FloorRing,
     /// The floor for those who speak RESP.
     FloorResp,
 }
@@ -39,13 +41,14 @@ impl Who {
             Self::Before => "before",
             Self::Redis => "redis",
             Self::Floor => "floor",
+            Self::FloorRing => "floor-ring",
             Self::FloorResp => "floor-resp",
         }
     }
 
     /// Whether it is a server that does nothing: there is one for each row.
     pub(crate) const fn is_floor(self) -> bool {
-        matches!(self, Self::Floor | Self::FloorResp)
+        matches!(self, Self::Floor | Self::FloorRing | Self::FloorResp)
     }
 
     /// The dialect it speaks where others speak `dialect`, if it can do the same: RESP has nothing
@@ -72,6 +75,10 @@ impl Contestants {
             }
         }
         present.push(Who::Floor);
+        match todana_ring::Ring::try_out() {
+            Ok(()) => present.push(Who::FloorRing),
+            Err(reason) => eprintln!("no floor by io_uring here: {reason}"),
+        }
         if present.contains(&Who::Redis) {
             present.push(Who::FloorResp);
         }
@@ -91,7 +98,7 @@ impl Contestants {
             Who::Todana => Some(&self.todana),
             Who::Before => self.before.as_deref(),
             Who::Redis => Some(&self.redis),
-            Who::Floor | Who::FloorResp => None,
+            Who::Floor | Who::FloorRing | Who::FloorResp => None,
         }
     }
 
@@ -141,8 +148,11 @@ impl Contestants {
                     self.memory_mib,
                 )));
             }
-            Who::Floor | Who::FloorResp => {
+            Who::Floor | Who::FloorRing | Who::FloorResp => {
                 line.push("floor".to_owned());
+                if who == Who::FloorRing {
+                    line.push("--completion".to_owned());
+                }
                 match target {
                     Target::Tcp(_) => line.extend(["--port".to_owned(), place[1].clone()]),
                     Target::Unix(_) => line.extend(["--unix".to_owned(), place[1].clone()]),

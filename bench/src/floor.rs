@@ -14,6 +14,8 @@ use todana_bench::Dialect;
 
 use crate::Result;
 
+mod completion;
+
 const LISTENER: Token = Token(usize::MAX);
 const READ_BUFFER_BYTES: usize = 128 << 10;
 /// Canned replies in a slab, for one write.
@@ -39,6 +41,9 @@ pub(crate) struct FloorArgs {
     /// Bytes of a value
     #[arg(long, default_value_t = 64)]
     pub(crate) value_size: usize,
+    /// By io_uring instead of epoll
+    #[arg(long)]
+    pub(crate) completion: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,18 +192,27 @@ impl Listener {
     }
 }
 
-struct Connection {
-    stream: Box<dyn Stream>,
+/// Where a connection is between requests.
+#[derive(Default)]
+pub(crate) struct Progress {
     /// The request that was begun and the bytes of it still to come.
     begun: Option<(Kind, usize)>,
     /// Its first byte, when it came alone.
     first: Option<u8>,
+}
+
+struct Connection {
+    stream: Box<dyn Stream>,
+    progress: Progress,
     unsent: Vec<u8>,
 }
 
 /// Serves until killed.
 pub(crate) fn serve(args: &FloorArgs) -> Result<()> {
     let shape = Shape::new(args);
+    if args.completion {
+        return completion::serve(args, &shape);
+    }
     let mut poll = Poll::new()?;
     let mut listener = match &args.unix {
         Some(path) => Listener::Unix(UnixListener::bind(path)?),
@@ -224,8 +238,7 @@ pub(crate) fn serve(args: &FloorArgs) -> Result<()> {
                     poll.registry().register(&mut *stream, token, Interest::READABLE)?;
                     connections.push(Some(Connection {
                         stream,
-                        begun: None,
-                        first: None,
+                        progress: Progress::default(),
                         unsent: Vec::new(),
                     }));
                 }
@@ -267,7 +280,8 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if !self.answer(&buffer[..came], shape, out)? {
+            let replies = self.progress.answer(&buffer[..came], shape, out)?;
+            if !replies.is_empty() && !self.write(replies)? {
                 let both = Interest::READABLE | Interest::WRITABLE;
                 return registry.reregister(&mut *self.stream, token, both);
             }
@@ -277,8 +291,26 @@ impl Connection {
         }
     }
 
-    /// Answers what ends within `bytes`; false when the socket did not take it all.
-    fn answer(&mut self, bytes: &[u8], shape: &Shape, out: &mut Vec<u8>) -> io::Result<bool> {
+    /// False when the socket did not take all; the rest is kept.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let sent = match self.stream.write(bytes) {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        self.unsent.extend_from_slice(&bytes[sent..]);
+        Ok(sent == bytes.len())
+    }
+}
+
+impl Progress {
+    /// The replies to what ends within `bytes`.
+    fn answer<'o>(
+        &mut self,
+        bytes: &[u8],
+        shape: &'o Shape,
+        out: &'o mut Vec<u8>,
+    ) -> io::Result<&'o [u8]> {
         // Equal replies are only counted until another kind or the end of the slab comes.
         let mut run: Option<(Kind, usize)> = None;
         out.clear();
@@ -319,24 +351,13 @@ impl Connection {
                 }
             };
         }
-        let Some((kind, count)) = run else { return Ok(true) };
+        let Some((kind, count)) = run else { return Ok(&[]) };
         let last = replies(shape, kind, count);
         if out.is_empty() {
-            return if last.is_empty() { Ok(true) } else { self.write(last) };
+            return Ok(last);
         }
         out.extend_from_slice(last);
-        self.write(out)
-    }
-
-    /// False when the socket did not take all; the rest is kept.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let sent = match self.stream.write(bytes) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
-        self.unsent.extend_from_slice(&bytes[sent..]);
-        Ok(sent == bytes.len())
+        Ok(out)
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn lines(measured: &Measured) -> String {
 fn floor_of(contestant: &str) -> &'static str {
     match contestant {
         "redis" | "floor-resp" => "floor-resp",
+        "floor-ring" => "floor-ring",
         _ => "floor",
     }
 }
