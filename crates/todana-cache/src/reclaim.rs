@@ -107,7 +107,9 @@ impl Writer {
         let room = |open: Option<u32>| {
             open.and_then(|open| self.segments.get(open)).map_or(0, |open| open.memory.room())
         };
-        if room(self.small.open) < least || room(self.main.open) < least {
+        // Before the first eviction nobody enters the main queue.
+        let needs_main = self.main.open.is_some() || self.ghost.bytes() > 0;
+        if room(self.small.open) < least || needs_main && room(self.main.open) < least {
             self.prepare_segment(now, shared);
         }
     }

@@ -6,7 +6,7 @@ use super::{TextForm, Tokens, checked_key, key_fault};
 use crate::memcached::decoder::Decoder;
 use crate::memcached::{Form, Frame};
 use crate::number::{signed, unsigned, unsigned_32};
-use crate::{Count, Delete, Fault, Mode, Put, Request, Touch};
+use crate::{Count, Delete, Fault, Lifetime, Mode, Put, Request, Touch};
 use std::borrow::Cow;
 
 /// Lengths from here on are taken for nonsense, as memcached does.
@@ -32,6 +32,77 @@ fn is_noreply(count: usize, words: &[&[u8]; WORDS_MAX]) -> bool {
     count > 0 && words.get(count - 1) == Some(&&b"noreply"[..])
 }
 
+/// What stands in the line of a storage command.
+#[derive(Debug, PartialEq, Eq)]
+struct Head<'a> {
+    key: &'a [u8],
+    flags: u32,
+    lifetime: Lifetime,
+    len: usize,
+    compare: Option<u64>,
+    noreply: bool,
+}
+
+/// The words behind a storage command's name, in any form; or what is wrong, and whether it is to be told.
+fn head(tokens: Tokens<'_>, is_cas: bool) -> Result<Head<'_>, (Fault, bool)> {
+    let (count, words) = words(tokens);
+    let [word, flags, exptime, len, cas, ..] = words;
+    let least = if is_cas { 5 } else { 4 };
+    if count != least && count != least + 1 {
+        return Err((Fault::UnknownCommand, false));
+    }
+    let noreply = is_noreply(count, &words);
+    let compare = if is_cas { unsigned(cas).map(Some) } else { Some(None) };
+    let len = signed(len).filter(|len| (0..=DATA_LEN_MAX).contains(len));
+    let (Some(key), Some(flags), Some(lifetime), Some(len), Some(compare)) =
+        (checked_key(word), unsigned_32(flags), lifetime(exptime), len, compare)
+    else {
+        return Err((key_fault(word), noreply));
+    };
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    Ok(Head { key, flags, lifetime, len, compare, noreply })
+}
+
+/// The same for the form that nearly all clients send, ` KEY FLAGS EXPTIME BYTES` with one space each and
+/// plain numbers, in a third of the instructions; `None` for any other.
+fn plain_head(rest: &[u8]) -> Option<Head<'_>> {
+    let rest = rest.strip_prefix(b" ")?;
+    let (key, numbers) = rest.split_at(memchr::memchr(b' ', rest)?);
+    let key = checked_key(key)?;
+    let (flags, numbers) = plain_number(numbers)?;
+    let (exptime, numbers) = plain_number(numbers)?;
+    let (len, rest) = plain_number(numbers)?;
+    if !rest.is_empty() || len > DATA_LEN_MAX.unsigned_abs() {
+        return None;
+    }
+    Some(Head {
+        key,
+        flags: u32::try_from(flags).ok()?,
+        lifetime: Lifetime::from_exptime(i64::try_from(exptime).ok()?),
+        len: usize::try_from(len).ok()?,
+        compare: None,
+        noreply: false,
+    })
+}
+
+/// A space and up to ten digits, and what follows them: a space, or nothing.
+#[inline]
+fn plain_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = bytes.strip_prefix(b" ")?;
+    let mut value = 0;
+    for (at, &byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return (at > 0 && byte == b' ').then(|| (value, &digits[at..]));
+        }
+        if at == 10 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    (!digits.is_empty()).then_some((value, &digits[digits.len()..]))
+}
+
 /// `set add replace append prepend KEY FLAGS EXPTIME BYTES [noreply]`, `cas` with one word more.
 pub(super) fn put<'a>(
     decoder: &mut Decoder,
@@ -40,23 +111,18 @@ pub(super) fn put<'a>(
     after: &'a [u8],
     frames: &mut Vec<Frame<'a>>,
 ) -> Line {
-    let (count, words) = words(tokens);
-    let [word, flags, exptime, len, cas, ..] = words;
     let is_cas = name == b"cas";
-    let least = if is_cas { 5 } else { 4 };
-    if count != least && count != least + 1 {
-        refuse(frames, Fault::UnknownCommand, false);
-        return Line::Done;
-    }
-    let noreply = is_noreply(count, &words);
-    let compare = if is_cas { unsigned(cas).map(Some) } else { Some(None) };
-    let len = signed(len).filter(|len| (0..=DATA_LEN_MAX).contains(len));
-    let (Some(key), Some(flags), Some(lifetime), Some(len), Some(compare)) =
-        (checked_key(word), unsigned_32(flags), lifetime(exptime), len, compare)
-    else {
-        refuse(frames, key_fault(word), noreply);
-        return Line::Done;
+    let head = match plain_head(tokens.rest()).filter(|_| !is_cas) {
+        Some(head) => head,
+        None => match head(tokens, is_cas) {
+            Ok(head) => head,
+            Err((fault, noreply)) => {
+                refuse(frames, fault, noreply);
+                return Line::Done;
+            }
+        },
     };
+    let Head { key, flags, lifetime, len, compare, noreply } = head;
     let mode = match name {
         b"add" => Mode::Add,
         b"replace" => Mode::Replace,
@@ -64,7 +130,6 @@ pub(super) fn put<'a>(
         b"prepend" => Mode::Prepend,
         _ => Mode::Set,
     };
-    let len = usize::try_from(len).unwrap_or(usize::MAX);
     if len as u64 > decoder.options.value_len_max {
         if mode == Mode::Set && !is_cas {
             push(frames, Request::Discard { key: Cow::Borrowed(key) }, true);
@@ -221,4 +286,41 @@ pub(super) fn touch<'a>(tokens: Tokens<'a>, frames: &mut Vec<Frame<'a>>) -> Line
         }
     }
     Line::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_plain_form_is_recognised() {
+        let head = plain_head(b" key 1 60 5").unwrap();
+        assert_eq!((head.key, head.flags, head.len), (&b"key"[..], 1, 5));
+        for other in [
+            "",
+            " ",
+            " k",
+            " k 0 0",
+            " k 0 0 5 ",
+            " k 0 0 5 noreply",
+            " k  0 0 5",
+            "k 0 0 5",
+            " k 0 -1 5",
+            " k 0 0 +5",
+        ] {
+            assert_eq!(plain_head(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_plain_means_the_same_in_general(
+            line in " {1,2}[a-c\\x00]{0,3} {1,2}[0-9+-]{0,12} [0-9-]{0,11} [0-9]{0,11}( noreply)? ?",
+        ) {
+            if let Some(plain) = plain_head(line.as_bytes()) {
+                prop_assert_eq!(head(Tokens::new(line.as_bytes()), false), Ok(plain));
+            }
+        }
+    }
 }

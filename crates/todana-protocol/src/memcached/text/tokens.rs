@@ -27,7 +27,7 @@ impl<'a> Iterator for Tokens<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let start = self.rest.iter().position(|&byte| byte != b' ')?;
         let from_start = self.rest.get(start..)?;
-        let len = from_start.iter().position(|&byte| byte == b' ').unwrap_or(from_start.len());
+        let len = memchr::memchr(b' ', from_start).unwrap_or(from_start.len());
         let (token, rest) = from_start.split_at_checked(len)?;
         self.rest = rest;
         Some(token)
