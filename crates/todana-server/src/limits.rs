@@ -21,7 +21,7 @@ pub const OUTPUT_STALL_MS: u64 = 60_000;
 /// Look-ups carried out together.
 pub const LOOKUPS_TOGETHER: usize = 512;
 /// Changes whose memory is asked for together.
-pub const CHANGES_TOGETHER: usize = 16;
+pub const CHANGES_TOGETHER: usize = 32;
 /// Bytes of a listing that are made at a time.
 pub const LISTING_SLICE_LEN: usize = 64 * 1024;
 /// Connections taken from a listener before the loop looks elsewhere.
