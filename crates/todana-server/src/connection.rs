@@ -1,15 +1,13 @@
 //! A session with its socket, and the bytes between them.
 
+use crate::context::ConnectionInfo;
 use crate::counters::Counters;
 use crate::driver::{Driver, Link};
 use crate::limits::{OUTPUT_PAUSE_LEN, READ_LEN};
 use crate::session::Session;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-/// Buffers above this are given back when they are empty, so that idle connections cost little.
-const KEPT_LEN: usize = 4 * 1024;
 /// Sent bytes that are left in front of unsent ones before these are moved.
 const SENT_KEPT_LEN: usize = 64 * 1024;
 
@@ -47,9 +45,7 @@ pub(crate) struct Connection {
     /// Monotonic milliseconds of the last byte read, and of the last one taken by the socket.
     pub(crate) last_read_ms: u64,
     pub(crate) last_sent_ms: u64,
-    pub(crate) last_command_s: Arc<AtomicU64>,
-    /// For those who watch: where it came from.
-    pub(crate) peer: String,
+    pub(crate) info: Arc<ConnectionInfo>,
 }
 
 /// What a read brought.
@@ -64,9 +60,8 @@ impl Connection {
     pub(crate) fn new(
         link: Link,
         session: Session,
-        peer: String,
+        info: Arc<ConnectionInfo>,
         now_ms: u64,
-        last_command_s: Arc<AtomicU64>,
     ) -> Connection {
         Connection {
             link,
@@ -83,8 +78,7 @@ impl Connection {
             paused: false,
             last_read_ms: now_ms,
             last_sent_ms: now_ms,
-            last_command_s,
-            peer,
+            info,
         }
     }
 
@@ -149,6 +143,21 @@ impl Connection {
         outcome
     }
 
+    /// Keeps input that is no whole request yet, which may be all that comes for long: in little more
+    /// memory than it needs.
+    pub(crate) fn keep_pending(&mut self, mut bytes: Vec<u8>, need: usize) {
+        if bytes.len() < bytes.capacity() / 2 {
+            bytes.shrink_to_fit();
+        }
+        self.need = if bytes.is_empty() { 0 } else { need };
+        self.pending = bytes;
+    }
+
+    /// Whether it has something to do when a watermark advances or a token completes.
+    pub(crate) fn waits_for_engine(&self) -> bool {
+        !self.session.replies.is_empty() || self.session.waits_for().is_some()
+    }
+
     /// Sends bytes, behind what is unsent; keeps what the socket does not take.
     pub(crate) fn send(&mut self, bytes: &[u8], wire: &mut Wire<'_>) {
         if self.unsent_len() > 0 {
@@ -183,9 +192,8 @@ impl Connection {
         self.sent += self.write(&unsent[self.sent..], wire);
         self.unsent = unsent;
         if self.sent == self.unsent.len() {
-            self.sent = 0;
-            self.unsent.clear();
-            self.unsent.shrink_to(KEPT_LEN);
+            // An idle connection keeps no buffer.
+            (self.unsent, self.sent) = (Vec::new(), 0);
         } else if self.sent >= SENT_KEPT_LEN && self.sent >= self.unsent.len() / 2 {
             // A client that always reads a little too slowly must not have all it ever read kept.
             self.unsent.drain(..self.sent);

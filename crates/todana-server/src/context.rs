@@ -6,6 +6,8 @@ use crate::settings::Settings;
 use crate::watch::WatchHub;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use todana_engine::{Engine, Listener, Statistics, View};
@@ -208,11 +210,32 @@ impl Stop {
     }
 }
 
-/// A connection as `stats conns` shows it.
+/// Where a client came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Peer {
+    /// By TCP, unless it was gone before it could be asked from where.
+    Tcp(Option<SocketAddr>),
+    /// By a Unix socket, where clients have no names.
+    Unix,
+}
+
+/// A connection as `stats conns` and watchers see it.
 pub(crate) struct ConnectionInfo {
-    pub(crate) peer: String,
-    pub(crate) listener: String,
-    pub(crate) last_command_s: Arc<AtomicU64>,
+    pub(crate) peer: Peer,
+    /// What the listener is called; all of its connections share the name.
+    pub(crate) listener: Arc<str>,
+    pub(crate) last_command_s: AtomicU64,
+}
+
+impl fmt::Display for ConnectionInfo {
+    /// Where the client came from, as `tcp:127.0.0.1:1234`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.peer {
+            Peer::Tcp(Some(address)) => write!(f, "tcp:{address}"),
+            Peer::Tcp(None) => f.write_str("tcp:?"),
+            Peer::Unix => f.write_str(&self.listener),
+        }
+    }
 }
 
 /// All connections, and how many came and were turned away.
@@ -224,7 +247,7 @@ pub(crate) struct ConnectionTable {
     pub(crate) accepting: AtomicBool,
     pub(crate) disabled_count: AtomicU64,
     pub(crate) disabled_us: AtomicU64,
-    pub(crate) infos: Mutex<BTreeMap<u64, ConnectionInfo>>,
+    pub(crate) infos: Mutex<BTreeMap<u64, Arc<ConnectionInfo>>>,
     pub(crate) listeners: Mutex<Vec<String>>,
 }
 

@@ -282,7 +282,7 @@ pub(crate) fn connections(context: &Context) -> Figures {
     }
     for (id, info) in context.connections.infos.lock().iter() {
         let idle_s = now_s.saturating_sub(info.last_command_s.load(Ordering::Relaxed));
-        add(&mut figures, &format!("{id}:addr"), &info.peer);
+        add(&mut figures, &format!("{id}:addr"), info);
         add(&mut figures, &format!("{id}:listen_addr"), &info.listener);
         add(&mut figures, &format!("{id}:state"), "conn_waiting");
         add(&mut figures, &format!("{id}:secs_since_last_cmd"), idle_s);

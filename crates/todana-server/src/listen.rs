@@ -1,6 +1,7 @@
 //! Sockets that clients come in by.
 #![expect(clippy::disallowed_methods, reason = "sockets belong to the server's shell")]
 
+use crate::context::Peer;
 use crate::settings::{Address, Listen, Settings};
 use mio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -162,15 +163,11 @@ impl Stream {
         }
     }
 
-    /// Where a client came from, as `tcp:127.0.0.1:1234`.
-    pub(crate) fn peer(&self, listener: &Listener) -> String {
-        match (self, listener) {
-            (Stream::Tcp(stream), _) => match stream.peer_addr() {
-                Ok(peer) => format!("tcp:{peer}"),
-                Err(_) => "tcp:?".into(),
-            },
-            (_, Listener::Unix(_, path)) => format!("unix:{}", path.display()),
-            _ => "unix:?".into(),
+    /// Where a client came from.
+    pub(crate) fn peer(&self) -> Peer {
+        match self {
+            Stream::Tcp(stream) => Peer::Tcp(stream.peer_addr().ok()),
+            Stream::Unix(_) => Peer::Unix,
         }
     }
 }

@@ -101,12 +101,17 @@ impl Replies {
     ) {
         self.more = false;
         loop {
+            let Some(first) = self.slots.front_mut() else {
+                // An idle connection keeps no memory for its queue.
+                self.slots = VecDeque::new();
+                return;
+            };
             if out.len() >= len_max {
-                self.more = !self.slots.is_empty();
+                self.more = true;
                 return;
             }
-            match self.slots.front_mut() {
-                Some(Slot::Bytes(bytes, until)) => {
+            match first {
+                Slot::Bytes(bytes, until) => {
                     until.retain(|(partition, position)| {
                         engine.watermark(*partition, level) < *position
                     });
@@ -117,7 +122,7 @@ impl Replies {
                     out.append(bytes);
                     self.slots.pop_front();
                 }
-                Some(Slot::Listing(listing)) => {
+                Slot::Listing(listing) => {
                     if listing.step(engine, out) {
                         // One slice a turn: others want the worker too.
                         return;
@@ -125,7 +130,7 @@ impl Replies {
                     self.listings -= 1;
                     self.slots.pop_front();
                 }
-                Some(Slot::Empty(_)) | None => return,
+                Slot::Empty(_) => return,
             }
         }
     }
@@ -171,5 +176,6 @@ mod tests {
         assert_eq!(released(&mut replies, &engine), b"cd.");
         assert_eq!(released(&mut replies, &engine), b".f");
         assert!(replies.is_empty() && replies.queued_len() == 0);
+        assert_eq!(replies.slots.capacity(), 0, "an idle connection keeps nothing");
     }
 }

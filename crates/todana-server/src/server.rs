@@ -3,12 +3,13 @@
 use crate::auth::{Credentials, CredentialsError};
 use crate::context::{Context, OnVerbosity};
 use crate::driver::{Driver, Event, Io, Waker};
+use crate::inbox::{Arrival, Inbox};
 use crate::jobs;
 use crate::limits::ACCEPTS_PER_TURN;
 use crate::listen::{self, ListenError, Listener, Stream};
 use crate::settings::{Address, Settings};
 use crate::udp::Datagrams;
-use crate::worker::{Arrival, Inbox, Worker};
+use crate::worker::Worker;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -84,7 +85,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
 struct Door {
     listener: Listener,
     protocol: Protocol,
-    name: String,
+    name: Arc<str>,
     /// Connections that the driver has accepted already, or why it could not.
     accepted: VecDeque<io::Result<Stream>>,
 }
@@ -144,6 +145,7 @@ impl Server {
                 let listener = listen::open(one, &settings)?;
                 let name = describe_listener(&listener);
                 described.push(name.clone());
+                let name = name.into();
                 let accepted = VecDeque::new();
                 doors.push(Door { listener, protocol: one.protocol, name, accepted });
             }
@@ -368,7 +370,7 @@ impl Server {
                 _ => next,
             };
             let Some(door) = self.doors.get(at) else { return false };
-            let peer = stream.peer(&door.listener);
+            let peer = stream.peer();
             let (protocol, listener) = (door.protocol, door.name.clone());
             let arrival = Arrival { stream, protocol, peer, listener };
             self.inboxes[worker].hand_over(arrival);

@@ -3,87 +3,37 @@
 //! A turn of the loop: wait; look at the clock; take new connections; then, group by group, read from
 //! each connection that is ready (once), decode all of it, carry everything out together, send each
 //! connection its answers (once). Reads go into one buffer that all connections share, so that an idle
-//! connection has none; only what is not a whole request yet is kept with its connection.
+//! connection has none; only what is not a whole request yet is kept with its connection. No turn looks
+//! at a connection that has nothing to do: who waits for the engine or for its client stands in a set.
 
 use crate::connection::{Connection, ReadOutcome, Wire};
-use crate::context::{ConnectionInfo, Context};
-use crate::driver::{Driver, Event, Waker};
+use crate::context::{ConnectionInfo, Context, Peer};
+use crate::driver::{Driver, Event};
 use crate::execute::{Executor, Member, finish_decoding};
+use crate::inbox::{Arrival, Inbox, Message};
 use crate::limits::{DRAIN_MS, GROUP_CONNECTIONS, GROUP_INPUT_LEN, OUTPUT_STALL_MS, READ_LEN};
-use crate::listen::Stream;
 use crate::session::Session;
+use crate::sparse_set::SparseSet;
 use crate::udp::{Datagrams, Headers};
 use crate::watch::Wake;
-use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use todana_engine::Listener;
+use todana_engine::Token;
 use todana_protocol::WatchKinds;
-use todana_protocol::memcached::{Frame, Protocol, Resume, Status, Step};
-use todana_record::PartitionId;
+use todana_protocol::memcached::{Frame, Resume, Status, Step};
 
 /// Keys of datagram sockets begin here, those of connections at 0.
 const DATAGRAMS: usize = usize::MAX / 2;
+/// Bytes of pending input below which they are copied, so that its memory need not grow for a read.
+const COPIED_LEN: usize = READ_LEN / 2;
 /// Milliseconds between looks at connections that are idle or stalled.
 const HOUSEKEEPING_MS: u64 = 1_000;
 /// Milliseconds between looks whether all connections of a stopping server have ended.
 const STOPPING_WAIT_MS: u64 = 50;
-
-/// A connection that was just accepted.
-pub(crate) struct Arrival {
-    pub(crate) stream: Stream,
-    pub(crate) protocol: Protocol,
-    pub(crate) peer: String,
-    pub(crate) listener: String,
-}
-
-enum Message {
-    Arrival(Arrival),
-    /// Lines wait for the watcher at this number.
-    Watched(usize),
-    /// A watermark has advanced.
-    Advanced,
-    /// A token of the engine has completed.
-    Completed(todana_engine::Token),
-    /// The server is to stop.
-    Stop,
-}
-
-/// What other threads have for a worker.
-pub(crate) struct Inbox {
-    messages: Mutex<Vec<Message>>,
-    waker: Waker,
-}
-
-impl Inbox {
-    fn push(&self, message: Message) {
-        let mut messages = self.messages.lock();
-        let wakes = messages.is_empty();
-        messages.push(message);
-        drop(messages);
-        if wakes && let Err(error) = self.waker.wake() {
-            tracing::error!(%error, "cannot wake a worker");
-        }
-    }
-
-    /// Hands a connection over.
-    pub(crate) fn hand_over(&self, arrival: Arrival) {
-        self.push(Message::Arrival(arrival));
-    }
-}
-
-impl Listener for Inbox {
-    fn advanced(&self, _: PartitionId) {
-        self.push(Message::Advanced);
-    }
-
-    fn completed(&self, token: todana_engine::Token) {
-        self.push(Message::Completed(token));
-    }
-}
 
 /// Input of a connection in a turn.
 enum Input {
@@ -110,6 +60,10 @@ pub(crate) struct Worker {
     inbox: Arc<Inbox>,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
+    /// Connections that an advance or a completion may let go on.
+    waiting: SparseSet,
+    /// Connections with unsent output.
+    unsent: SparseSet,
     datagrams: Vec<Datagrams>,
     /// Those who have their turn next.
     ready: Vec<usize>,
@@ -122,6 +76,8 @@ pub(crate) struct Worker {
     out: Vec<u8>,
     now_ms: u64,
     next_housekeeping_ms: u64,
+    /// Nobody can have been idle for too long before.
+    next_idle_ms: u64,
     stop_by_ms: Option<u64>,
     next_id: Arc<AtomicU64>,
 }
@@ -134,7 +90,7 @@ impl Worker {
         next_id: Arc<AtomicU64>,
     ) -> io::Result<(Worker, Arc<Inbox>)> {
         let (driver, waker) = Driver::new(context.settings.io)?;
-        let inbox = Arc::new(Inbox { messages: Mutex::default(), waker });
+        let inbox = Arc::new(Inbox::new(waker));
         let limits = context.engine.limits();
         if limits.waits || limits.lags {
             context.engine.subscribe(inbox.clone());
@@ -148,6 +104,8 @@ impl Worker {
             inbox: inbox.clone(),
             connections: Vec::new(),
             free: Vec::new(),
+            waiting: SparseSet::default(),
+            unsent: SparseSet::default(),
             datagrams,
             ready: Vec::new(),
             shared: vec![0; GROUP_INPUT_LEN + READ_LEN],
@@ -158,6 +116,7 @@ impl Worker {
             out: Vec::new(),
             now_ms: 0,
             next_housekeeping_ms: 0,
+            next_idle_ms: 0,
             stop_by_ms: None,
             next_id,
         };
@@ -254,32 +213,34 @@ impl Worker {
     }
 
     fn read_inbox(&mut self) {
-        let messages = std::mem::take(&mut *self.inbox.messages.lock());
-        for message in messages {
+        let mut advanced = false;
+        let mut completed = HashSet::new();
+        for message in self.inbox.take() {
             match message {
                 Message::Arrival(arrival) => self.welcome(arrival),
                 Message::Watched(number) => self.list(number),
-                Message::Advanced => {
-                    for number in 0..self.connections.len() {
-                        let waits = self.connections[number]
-                            .as_ref()
-                            .is_some_and(|connection| !connection.session.replies.is_empty());
-                        if waits {
-                            self.list(number);
-                        }
-                    }
-                }
-                Message::Completed(token) => {
-                    for number in 0..self.connections.len() {
-                        if let Some(connection) = &mut self.connections[number]
-                            && connection.session.waits_for() == Some(token)
-                        {
-                            connection.session.unblock();
-                            self.list(number);
-                        }
-                    }
-                }
+                Message::Advanced => advanced = true,
+                Message::Completed(token) => drop(completed.insert(token)),
                 Message::Stop => self.begin_stop(),
+            }
+        }
+        if advanced || !completed.is_empty() {
+            self.go_on(advanced, &completed);
+        }
+    }
+
+    /// Lists those who have waited for an advance of a watermark, or for one of these tokens.
+    fn go_on(&mut self, advanced: bool, completed: &HashSet<Token>) {
+        for at in 0..self.waiting.members().len() {
+            let number = self.waiting.members()[at];
+            let Some(Some(connection)) = self.connections.get_mut(number) else { continue };
+            let session = &mut connection.session;
+            let unblocked = session.waits_for().is_some_and(|token| completed.contains(&token));
+            if unblocked {
+                session.unblock();
+            }
+            if unblocked || (advanced && !session.replies.is_empty()) {
+                self.list(number);
             }
         }
     }
@@ -294,27 +255,25 @@ impl Worker {
         let wake: Wake = Arc::new(move || inbox.push(Message::Watched(number)));
         let session = Session::new(&self.context, arrival.protocol, id, wake);
         arrival.stream.configure(&self.context.settings);
-        let last_command_s = Arc::new(AtomicU64::new(self.executor.now.seconds()));
-        let info = ConnectionInfo {
-            peer: arrival.peer.clone(),
+        let info = Arc::new(ConnectionInfo {
+            peer: arrival.peer,
             listener: arrival.listener,
-            last_command_s: last_command_s.clone(),
-        };
+            last_command_s: AtomicU64::new(self.executor.now.seconds()),
+        });
         let link = match self.driver.add(arrival.stream, number) {
             Ok(link) => link,
             Err(error) => {
-                tracing::warn!(%error, peer = arrival.peer, "cannot serve a connection");
+                tracing::warn!(%error, peer = %info, "cannot serve a connection");
                 self.free.push(number);
                 self.context.connections.open.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
         };
-        let connection =
-            Box::new(Connection::new(link, session, arrival.peer, self.now_ms, last_command_s));
+        let connection = Box::new(Connection::new(link, session, info.clone(), self.now_ms));
         self.context.connections.infos.lock().insert(id, info);
         self.executor.counters.connections.add(1);
         self.tell_connection(&connection, "conn_new", None);
-        tracing::debug!(peer = connection.peer, id, "connection");
+        tracing::debug!(peer = %connection.info, id, "connection");
         self.connections[number] = Some(connection);
         if self.stop_by_ms.is_none() {
             self.list(number);
@@ -325,8 +284,12 @@ impl Worker {
         if !self.context.watch.wants(WatchKinds::CONNECTIONS) {
             return;
         }
-        let (transport, address) = connection.peer.split_once(':').unwrap_or_default();
-        let (ip, port) = address.rsplit_once(':').unwrap_or(("-", "0"));
+        let (transport, address) = match connection.info.peer {
+            Peer::Tcp(address) => ("tcp", address),
+            Peer::Unix => ("unix", None),
+        };
+        let ip = address.map_or("-".to_owned(), |address| address.ip().to_string());
+        let port = address.map_or(0, |address| address.port());
         let id = connection.session.id;
         let reason = reason.map_or(String::new(), |reason| format!(" reason={reason}"));
         let wall_ms = self.context.clock.wall_ms();
@@ -403,7 +366,8 @@ impl Worker {
         for (participant, (range, stopped)) in participants.drain(..).zip(outcomes.drain(..)) {
             let Participant { number, mut connection, input, frames, step } = participant;
             if !frames.is_empty() {
-                connection.last_command_s.store(self.executor.now.seconds(), Ordering::Relaxed);
+                let now_s = self.executor.now.seconds();
+                connection.info.last_command_s.store(now_s, Ordering::Relaxed);
             }
             let consumed =
                 finish_decoding(&mut connection.session, step.consumed, step.status, stopped);
@@ -448,48 +412,44 @@ impl Worker {
             return Input::Shared(0..0);
         }
         // What is pending is decoded before more is read: a client cannot pile up input.
-        let enough = connection.need > 0 && connection.pending.len() >= connection.need;
+        let pending_len = connection.pending.len();
+        let enough = connection.need > 0 && pending_len >= connection.need;
         if !reads || !connection.takes_input() || enough {
             return Input::Own(std::mem::take(&mut connection.pending));
         }
-        if !connection.pending.is_empty() {
+        if pending_len >= COPIED_LEN {
             connection.read_pending(&mut wire);
             return Input::Own(std::mem::take(&mut connection.pending));
         }
-        let start = *used;
-        match connection.read(buffer, &mut wire) {
+        // The little that is pending goes before what is read: its connection needs no room for a read.
+        let (pending, room) = buffer.split_at_mut(pending_len);
+        match connection.read(room, &mut wire) {
             ReadOutcome::Bytes(len) => {
-                *used += len;
-                Input::Shared(start..start + len)
+                pending.copy_from_slice(&std::mem::take(&mut connection.pending));
+                let start = *used;
+                *used += pending_len + len;
+                Input::Shared(start..*used)
             }
-            ReadOutcome::Nothing => Input::Shared(0..0),
+            ReadOutcome::Nothing => Input::Own(std::mem::take(&mut connection.pending)),
         }
     }
 
     /// Keeps what was not consumed with the connection.
     fn keep_rest(&self, connection: &mut Connection, input: Input, consumed: usize, need: usize) {
         if connection.session.is_watching() {
-            connection.pending = Vec::new();
-            connection.need = 0;
+            connection.keep_pending(Vec::new(), 0);
             return;
         }
         match input {
             Input::Shared(range) => {
-                let rest = &self.shared[range][..];
-                if let Some(rest) = rest.get(consumed..).filter(|rest| !rest.is_empty()) {
-                    connection.pending.extend_from_slice(rest);
-                }
+                let rest = self.shared[range].get(consumed..).unwrap_or_default();
+                connection.keep_pending(rest.to_vec(), need);
             }
             Input::Own(mut bytes) => {
-                if consumed >= bytes.len() {
-                    bytes = Vec::new();
-                } else {
-                    bytes.drain(..consumed);
-                }
-                connection.pending = bytes;
+                bytes.drain(..consumed.min(bytes.len()));
+                connection.keep_pending(bytes, need);
             }
         }
-        connection.need = if connection.pending.is_empty() { 0 } else { need };
     }
 
     /// Sends what has become free, and decides whether the connection goes on.
@@ -512,6 +472,8 @@ impl Worker {
             self.close(number, *connection, "normal");
             return;
         }
+        self.waiting.set(number, connection.waits_for_engine());
+        self.unsent.set(number, connection.unsent_len() > 0);
         let again = sending || (connection.wants_turn() && !self.is_stopping());
         self.connections[number] = Some(connection);
         if again {
@@ -531,33 +493,52 @@ impl Worker {
         self.context.connections.infos.lock().remove(&connection.session.id);
         self.context.connections.open.fetch_sub(1, Ordering::Release);
         self.executor.counters.connections.subtract(1);
-        tracing::debug!(peer = connection.peer, reason, "connection closed");
+        tracing::debug!(peer = %connection.info, reason, "connection closed");
         self.driver.close(connection.link);
+        self.waiting.set(number, false);
+        self.unsent.set(number, false);
         self.free.push(number);
     }
 
-    /// Once in a while: connections that are idle or do not read.
+    /// Once in a while: connections that are idle or do not read. No others are looked at.
     fn keep_house(&mut self) {
         self.next_housekeeping_ms = self.now_ms + HOUSEKEEPING_MS;
-        let idle_ms = self.context.settings.idle_ms;
+        self.drop_stalled();
+        if self.context.settings.idle_ms > 0 && self.now_ms >= self.next_idle_ms {
+            self.drop_idle(self.context.settings.idle_ms);
+        }
+    }
+
+    fn drop_stalled(&mut self) {
+        // From the end, since one that is removed has the last take its place.
+        for at in (0..self.unsent.members().len()).rev() {
+            let number = self.unsent.members()[at];
+            let is_stalled = |connection: &Connection| {
+                self.now_ms.saturating_sub(connection.last_sent_ms) > OUTPUT_STALL_MS
+            };
+            if self.connections[number].as_deref().is_some_and(is_stalled)
+                && let Some(connection) = self.connections[number].take()
+            {
+                self.executor.counters.output_dropped.add(1);
+                self.close(number, *connection, "error");
+            }
+        }
+    }
+
+    fn drop_idle(&mut self, idle_ms: u64) {
+        // Who comes from now on cannot be idle for too long before that.
+        self.next_idle_ms = self.now_ms.saturating_add(idle_ms);
         for number in 0..self.connections.len() {
             let Some(connection) = &self.connections[number] else { continue };
-            let stalled = connection.unsent_len() > 0
-                && self.now_ms.saturating_sub(connection.last_sent_ms) > OUTPUT_STALL_MS;
-            let quiet_ms =
-                self.now_ms.saturating_sub(connection.last_read_ms.max(connection.last_sent_ms));
-            let idle = idle_ms > 0 && quiet_ms > idle_ms && !connection.session.is_watching();
-            let reason = if stalled {
-                self.executor.counters.output_dropped.add(1);
-                "error"
-            } else if idle {
-                self.executor.counters.idle_kicks.add(1);
-                "idle_timeout"
-            } else {
+            if connection.session.is_watching() {
                 continue;
-            };
-            if let Some(connection) = self.connections[number].take() {
-                self.close(number, *connection, reason);
+            }
+            let quiet_since_ms = connection.last_read_ms.max(connection.last_sent_ms);
+            if self.now_ms.saturating_sub(quiet_since_ms) <= idle_ms {
+                self.next_idle_ms = self.next_idle_ms.min(quiet_since_ms + idle_ms + 1);
+            } else if let Some(connection) = self.connections[number].take() {
+                self.executor.counters.idle_kicks.add(1);
+                self.close(number, *connection, "idle_timeout");
             }
         }
     }

@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use todana_engine::Engine;
+use todana_engine::conformance::MapEngine;
 use todana_protocol::memcached::Protocol;
 use todana_server::settings::{Address, Listen};
 use todana_server::{Server, Settings};
@@ -34,8 +36,11 @@ pub(crate) fn tcp() -> Listen {
 }
 
 pub(crate) fn start(settings: Settings) -> Running {
+    start_over(Arc::new(Cache::new(CacheOptions::default()).unwrap()), settings)
+}
+
+fn start_over(engine: Arc<dyn Engine>, settings: Settings) -> Running {
     let settings = Settings { threads: 2, io: super::IO, ..settings };
-    let engine = Arc::new(Cache::new(CacheOptions::default()).unwrap());
     let server = Server::start(settings, engine, None).unwrap();
     let all = server.listens_on();
     let address = all[0].trim_start_matches("tcp:").to_owned();
@@ -175,6 +180,29 @@ fn thousands_of_idle_connections_are_served() {
 }
 
 #[test]
+fn all_that_wait_for_the_engine_go_on() {
+    // Each change waits for a sync, each get for a read, and these come for many together.
+    let settings = Settings { listen: vec![tcp()], ..Settings::default() };
+    let server = start_over(Arc::new(MapEngine::with_cold_reads()), settings);
+    let mut all: Vec<TcpStream> = (0..100).map(|_| connect(&server)).collect();
+    for round in 0..10 {
+        for (number, stream) in all.iter_mut().enumerate() {
+            let text = format!("set k{number} 0 0 1\r\n{round}\r\nget k{number}\r\n");
+            stream.write_all(text.as_bytes()).unwrap();
+        }
+        if round == 5 {
+            // Who leaves while it waits is forgotten.
+            all.truncate(50);
+        }
+        for (number, stream) in all.iter_mut().enumerate() {
+            let reply = format!("STORED\r\nVALUE k{number} 0 1\r\n{round}\r\nEND\r\n");
+            expect(stream, reply.as_bytes());
+        }
+        all.extend((all.len()..100).map(|_| connect(&server)));
+    }
+}
+
+#[test]
 fn connections_beyond_the_limit_are_refused_with_a_word() {
     let server = start_tcp(Settings { connections_max: 2, ..Settings::default() });
     let mut first = connect(&server);
@@ -217,6 +245,21 @@ fn idle_connections_are_closed_when_asked_for() {
     expect(&mut stream, b"MN\r\n");
     // Not `read`: the end of another test's ring may interrupt it.
     assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0, "closed by the server");
+}
+
+#[test]
+fn an_active_connection_is_kept_until_it_is_idle() {
+    let server = start_tcp(Settings { idle_ms: 1_000, ..Settings::default() });
+    let (mut idle, mut active) = (connect(&server), connect(&server));
+    let closed = std::thread::spawn(move || idle.read_to_end(&mut Vec::new()).unwrap());
+    while !closed.is_finished() {
+        active.write_all(b"mn\r\n").unwrap();
+        expect(&mut active, b"MN\r\n");
+    }
+    assert_eq!(closed.join().unwrap(), 0);
+    active.write_all(b"mn\r\n").unwrap();
+    expect(&mut active, b"MN\r\n");
+    assert_eq!(active.read_to_end(&mut Vec::new()).unwrap(), 0, "closed by the server");
 }
 
 #[test]

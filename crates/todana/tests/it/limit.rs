@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A connection that speaks text.
-struct Client {
+pub(super) struct Client {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
 }
 
 impl Client {
-    fn new(server: &Server) -> Client {
+    pub(super) fn new(server: &Server) -> Client {
         let writer = UnixStream::connect(&server.socket).unwrap();
         writer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Client { reader: BufReader::new(writer.try_clone().unwrap()), writer }
@@ -31,7 +31,7 @@ impl Client {
         self.line()
     }
 
-    fn set(&mut self, key: &str, value: &[u8]) -> String {
+    pub(super) fn set(&mut self, key: &str, value: &[u8]) -> String {
         let head = format!("set {key} 0 0 {}\r\n", value.len());
         self.ask(&[head.as_bytes(), value, b"\r\n"].concat())
     }
@@ -52,7 +52,7 @@ impl Client {
         self.figure("evictions")
     }
 
-    fn figure(&mut self, name: &str) -> u64 {
+    pub(super) fn figure(&mut self, name: &str) -> u64 {
         self.writer.write_all(b"stats\r\n").unwrap();
         let mut figure = None;
         loop {
@@ -76,7 +76,7 @@ impl Client {
 }
 
 /// A figure that the kernel keeps of the server's process, in bytes.
-fn status_bytes(server: &Server, name: &str) -> u64 {
+pub(super) fn status_bytes(server: &Server, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10

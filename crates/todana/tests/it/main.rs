@@ -5,6 +5,7 @@
 mod db;
 mod db_beside;
 mod db_check;
+mod idle;
 mod kill;
 mod limit;
 mod sim;
