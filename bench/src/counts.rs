@@ -1,7 +1,8 @@
 //! Counts that do not jitter: system calls and instructions per key.
 //!
 //! Both are differences of a run with N and one with 2 N batches, so that starting, connecting and
-//! preloading cancel.
+//! preloading cancel, and both are of the thread that differs most: that is the worker. Others tick
+//! with time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +17,17 @@ use todana_bench::{Amount, Plan, preload};
 
 use crate::contestant::{Server, Who};
 use crate::rows::{self, Row};
-use crate::{Contestants, CountsArgs, Result, machine, write_json};
+use crate::{Contestants, CountsArgs, Result, gate, machine, write_json};
 
 /// Nothing is answered quickly under valgrind.
 const TIMEOUT_MS: u64 = 120_000;
+
+/// What threads do that wait for the clock, or for each other. On a slow machine some do more of it than
+/// a worker does calls.
+const WAITS: [&str; 3] = ["clock_nanosleep", "futex", "restart_syscall"];
+
+/// A count of each thread, by its number.
+type Threads<T> = BTreeMap<String, T>;
 
 #[derive(Debug, Serialize)]
 struct Counted {
@@ -27,7 +35,7 @@ struct Counted {
     contestant: &'static str,
     syscalls_per_batch: BTreeMap<String, f64>,
     syscalls_per_key: f64,
-    instructions_per_key: Option<f64>,
+    instructions_per_key: f64,
 }
 
 /// `todana-side-by-side counts`.
@@ -35,22 +43,32 @@ pub(crate) fn run(args: &CountsArgs) -> Result<()> {
     machine::pin_myself(args.contestants.client_core)?;
     let folder = std::env::temp_dir().join(format!("todana-counts-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let done = count_all(args, &folder);
+    let done = if args.check || args.store {
+        gate::run(args, &folder)
+    } else {
+        count_all(args, &folder).and_then(|all| write_json(args.json.as_deref(), &all))
+    };
     fs::remove_dir_all(&folder)?;
-    write_json(args.json.as_deref(), &done?)
+    done
 }
 
-fn count_all(args: &CountsArgs, folder: &Path) -> Result<Vec<Counted>> {
-    let rows = rows::all(false).into_iter().filter(|row| {
+/// The rows that are counted.
+pub(crate) fn rows(args: &CountsArgs) -> Vec<Row> {
+    let mut rows = rows::all(false);
+    rows.retain(|row| {
         row.value_size == 64
             && (row.get_ratio == 0.0 || row.get_ratio == 1.0)
             && args.only.as_ref().is_none_or(|only| row.name.contains(only.as_str()))
     });
+    rows
+}
+
+fn count_all(args: &CountsArgs, folder: &Path) -> Result<Vec<Counted>> {
     println!("| row | contestant | instructions/key | system calls/key | of them per batch |");
     println!("|---|---|---|---|---|");
     let mut all = Vec::new();
     let present = args.contestants.present();
-    for row in rows {
+    for row in rows(args) {
         for who in present.iter().copied().filter(|who| who.speaks(row.dialect).is_some()) {
             eprintln!("counting {}: {}", who.name(), row.name);
             let counted = count(args, &row, who, folder)?;
@@ -60,12 +78,10 @@ fn count_all(args: &CountsArgs, folder: &Path) -> Result<Vec<Counted>> {
                 .map(|(name, calls)| format!("{name} {calls:.2}"))
                 .collect();
             println!(
-                "| {} | {} | {} | {:.3} | {} |",
+                "| {} | {} | {:.0} | {:.3} | {} |",
                 row.name,
                 who.name(),
-                counted
-                    .instructions_per_key
-                    .map_or("–".to_owned(), |count| format!("{count:.0}")),
+                counted.instructions_per_key,
                 counted.syscalls_per_key,
                 calls.join(", "),
             );
@@ -77,35 +93,63 @@ fn count_all(args: &CountsArgs, folder: &Path) -> Result<Vec<Counted>> {
 
 fn count(args: &CountsArgs, row: &Row, who: Who, folder: &Path) -> Result<Counted> {
     let keys_per_batch = row.keys_per_batch() as f64;
-    let [once, twice] = [1, 2].map(|times| syscalls(args, row, who, folder, times));
-    let (once, twice) = (once?, twice?);
-    let mut syscalls_per_batch = BTreeMap::new();
-    for (name, calls) in &twice {
-        let before = once.get(name).copied().unwrap_or(0);
-        let each = (*calls as f64 - before as f64) / args.batches as f64;
-        // Background threads sleep by the clock, not by the request; so do timers of the loop, which
-        // are less than one in a hundred batches.
-        if each >= 0.01 && name != "clock_nanosleep" {
-            syscalls_per_batch.insert(name.clone(), each);
-        }
-    }
-    let syscalls_per_key = syscalls_per_batch.values().sum::<f64>() / keys_per_batch;
-    let [once, twice] = [1, 2].map(|times| instructions(args, row, who, folder, times));
-    let (once, twice) = (once?, twice?);
-    // Threads other than the worker tick with time; the worker is where the difference is.
-    let worker = twice
-        .iter()
-        .map(|(thread, count)| count.saturating_sub(once.get(thread).copied().unwrap_or(0)))
-        .max();
-    let instructions_per_key =
-        worker.map(|count| count as f64 / args.batches as f64 / keys_per_batch);
+    let syscalls_per_batch = syscalls_per_batch(args, row, who, folder)?;
     Ok(Counted {
         row: row.name.clone(),
         contestant: who.name(),
+        syscalls_per_key: syscalls_per_batch.values().sum::<f64>() / keys_per_batch,
         syscalls_per_batch,
-        syscalls_per_key,
-        instructions_per_key,
+        instructions_per_key: instructions_per_batch(args, row, who, folder)? / keys_per_batch,
     })
+}
+
+/// System calls of the worker by name.
+pub(crate) fn syscalls_per_batch(
+    args: &CountsArgs,
+    row: &Row,
+    who: Who,
+    folder: &Path,
+) -> Result<BTreeMap<String, f64>> {
+    let [once, twice] = [1, 2].map(|times| syscalls(args, row, who, folder, times));
+    let (once, twice) = (busiest(once?), busiest(twice?));
+    let mut per_batch = BTreeMap::new();
+    for (name, calls) in twice {
+        let before = once.get(&name).copied().unwrap_or(0);
+        let each = (calls as f64 - before as f64) / args.batches as f64;
+        // The loop wakes by the clock too, less than once in a hundred batches.
+        if each >= 0.01 {
+            per_batch.insert(name, each);
+        }
+    }
+    if per_batch.is_empty() {
+        return Err("strace has counted nothing".into());
+    }
+    Ok(per_batch)
+}
+
+/// The calls of the worker: threads of two processes have different numbers.
+fn busiest(threads: Threads<BTreeMap<String, u64>>) -> BTreeMap<String, u64> {
+    let work = |calls: &BTreeMap<String, u64>| -> u64 {
+        calls.iter().filter(|(name, _)| !WAITS.contains(&name.as_str())).map(|(_, n)| n).sum()
+    };
+    threads.into_values().max_by_key(work).unwrap_or_default()
+}
+
+/// Instructions of the worker.
+pub(crate) fn instructions_per_batch(
+    args: &CountsArgs,
+    row: &Row,
+    who: Who,
+    folder: &Path,
+) -> Result<f64> {
+    let [once, twice] = [1, 2].map(|times| instructions(args, row, who, folder, times));
+    let (once, twice) = (once?, twice?);
+    let worker = twice
+        .iter()
+        .map(|(thread, count)| count.saturating_sub(once.get(thread).copied().unwrap_or(0)))
+        .max()
+        .filter(|count| *count > 0);
+    Ok(worker.ok_or("valgrind has counted nothing")? as f64 / args.batches as f64)
 }
 
 /// Starts a server with every key set.
@@ -125,18 +169,18 @@ fn drive(plan: &Plan, batches: u64) -> Result<()> {
     Ok(())
 }
 
-/// System calls of all threads by name, for `times` times the batches.
+/// System calls of every thread by name, for `times` times the batches.
 fn syscalls(
     args: &CountsArgs,
     row: &Row,
     who: Who,
     folder: &Path,
     times: u64,
-) -> Result<BTreeMap<String, u64>> {
+) -> Result<Threads<BTreeMap<String, u64>>> {
     let (server, plan) = start(args, row, who, &[])?;
     let file = folder.join("strace.txt");
     let mut tracer = Command::new("strace")
-        .args(["-f", "-c", "-o"])
+        .args(["-f", "-s", "0", "-o"])
         .arg(&file)
         .args(["-p", &server.pid().to_string()])
         .stdin(Stdio::null())
@@ -146,7 +190,7 @@ fn syscalls(
         .map_err(|error| format!("cannot start strace: {error}"))?;
     let traced =
         wait_until_traced(&server, &mut tracer).and_then(|()| drive(&plan, args.batches * times));
-    // On an interrupt strace lets go of the server and writes its summary.
+    // On an interrupt strace lets go of the server.
     Command::new("kill").args(["-INT", &tracer.id().to_string()]).status()?;
     tracer.wait()?;
     traced?;
@@ -173,16 +217,18 @@ fn wait_until_traced(server: &Server, tracer: &mut Child) -> Result<()> {
     Err("strace cannot attach to the server; may this user trace it?".into())
 }
 
-/// The lines `% time, seconds, usecs/call, calls, [errors,] name` of `strace -c`.
-fn parse_strace(text: &str) -> BTreeMap<String, u64> {
-    text.lines()
-        .filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let name = words.last().filter(|name| **name != "total")?;
-            words.first()?.parse::<f64>().ok()?;
-            Some(((*name).to_owned(), words.get(3)?.parse().ok()?))
-        })
-        .collect()
+/// The lines `THREAD call(...) = result` of `strace -f`. A call that another thread's line cuts in two
+/// begins as `call(... <unfinished ...>` and goes on as `<... call resumed>...`.
+fn parse_strace(text: &str) -> Threads<BTreeMap<String, u64>> {
+    let mut threads = Threads::<BTreeMap<String, u64>>::new();
+    for line in text.lines() {
+        let Some((thread, event)) = line.split_once(' ') else { continue };
+        let Some((name, _)) = event.trim_start().split_once('(') else { continue };
+        if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            *threads.entry(thread.to_owned()).or_default().entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    threads
 }
 
 /// Instructions of every thread by its number, for `times` times the batches.
@@ -192,7 +238,7 @@ fn instructions(
     who: Who,
     folder: &Path,
     times: u64,
-) -> Result<BTreeMap<String, u64>> {
+) -> Result<Threads<u64>> {
     let prefix = format!("callgrind-{times}");
     for old in outputs(folder, &prefix)? {
         fs::remove_file(old)?;
@@ -243,15 +289,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_of_strace_is_read() {
-        let text = "% time     seconds  usecs/call     calls    errors syscall\n\
-                    ------ ----------- ----------- --------- --------- ----------------\n\
-                    58.11    0.012345          12      1000       999 read\n\
-                    41.89    0.008900           8      1001           sendmsg\n\
-                    ------ ----------- ----------- --------- --------- ----------------\n\
-                    100.00    0.021245          10      2001       999 total\n";
-        let calls = parse_strace(text);
-        assert_eq!(calls.len(), 2);
-        assert_eq!((calls["read"], calls["sendmsg"]), (1000, 1001));
+    fn calls_are_counted_once_a_thread() {
+        let text = "71    epoll_wait(4,  <unfinished ...>\n\
+                    72    futex(0x7f0d7b5fe5e0, FUTEX_WAIT_PRIVATE, 1, NULL) = -1 ETIMEDOUT (...)\n\
+                    71    <... epoll_wait resumed>[{events=EPOLLIN}], 64, -1) = 1\n\
+                    71    recvfrom(9, \"\"..., 16384, 0, NULL, NULL) = 35\n\
+                    71    epoll_wait(4, [], 64, 0) = 0\n\
+                    71    --- SIGSTOP {si_signo=SIGSTOP} ---\n\
+                    71    +++ exited with 0 (core) +++\n";
+        let threads = parse_strace(text);
+        assert_eq!(threads.len(), 2);
+        assert_eq!((threads["71"]["epoll_wait"], threads["71"]["recvfrom"]), (2, 1));
+        assert_eq!((threads["71"].len(), threads["72"]["futex"]), (2, 1));
+    }
+
+    #[test]
+    fn who_waits_more_often_is_not_the_worker() {
+        let text = "72 futex(1) = 0\n72 futex(1) = 0\n71 futex(1) = 0\n71 recvfrom(9) = 35\n";
+        let calls = BTreeMap::from([("futex".to_owned(), 1), ("recvfrom".to_owned(), 1)]);
+        assert_eq!(busiest(parse_strace(text)), calls);
     }
 }

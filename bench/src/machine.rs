@@ -55,6 +55,20 @@ pub(crate) fn resident_kib(pid: u32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// What the processor calls itself.
+pub(crate) fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or("unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// The first line that a command prints.
+pub(crate) fn first_line(program: &str, arg: &str) -> String {
+    let output = Command::new(program).arg(arg).output().ok().filter(|o| o.status.success());
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.and_then(|text| Some(text.lines().next()?.to_owned())).unwrap_or("unknown".to_owned())
+}
+
 /// Keeps this process, and the threads it will start, on one core.
 pub(crate) fn pin_myself(core: usize) -> Result<()> {
     let pid = std::process::id().to_string();

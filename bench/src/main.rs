@@ -6,6 +6,7 @@ mod counts;
 mod density;
 mod fill;
 mod floor;
+mod gate;
 mod machine;
 mod measure;
 mod misses;
@@ -138,7 +139,7 @@ pub(crate) struct RunArgs {
     pub(crate) json: Option<PathBuf>,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct CountsArgs {
     #[command(flatten)]
     pub(crate) contestants: Contestants,
@@ -157,6 +158,15 @@ pub(crate) struct CountsArgs {
     /// Write the counts to this file
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
+    /// Count Todana only and fail where a figure exceeds the stored one by more than 2 %
+    #[arg(long, conflicts_with_all = ["keys", "batches", "connections", "who", "json"])]
+    pub(crate) check: bool,
+    /// Count Todana only and store the figures that `--check` compares with
+    #[arg(long, conflicts_with_all = ["check", "keys", "batches", "connections", "who", "only", "json"])]
+    pub(crate) store: bool,
+    /// Where the figures are stored
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json"))]
+    pub(crate) stored: PathBuf,
 }
 
 fn main() -> ExitCode {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::args::Args;
 use crate::shell::{self, Shell};
-use crate::{clients, deny, fuzz, tidy};
+use crate::{clients, counts, deny, fuzz, tidy};
 
 /// What `check` was asked for.
 #[derive(Debug)]
@@ -111,6 +111,8 @@ impl Options {
             plan.push(("valgrind", Box::new(valgrind)));
             plan.push(("fuzz smoke", Box::new(|| fuzz::Options::smoke().run(shell))));
             plan.push(("clients", Box::new(|| clients::Options::default().run(shell))));
+            plan.push(("bench", Box::new(|| counts::test(shell))));
+            plan.push(("counts", Box::new(|| counts::Options::default().run(shell))));
         }
         plan
     }

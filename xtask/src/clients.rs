@@ -8,7 +8,6 @@ mod memccapable;
 mod server;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use crate::args::Args;
@@ -73,7 +72,7 @@ impl Options {
                 }
             }
             None => {
-                let binary = server::build(shell)?;
+                let binary = shell::build_server(shell)?;
                 tally.ours(&binary)?;
             }
         }
@@ -162,7 +161,7 @@ fn count(output: &str) -> (usize, Vec<String>) {
 }
 
 fn install_memccapable(shell: &Shell) -> Result<(), String> {
-    if on_path("memccapable") { Ok(()) } else { apt_install(shell, "libmemcached-tools") }
+    shell::install_program(shell, "memccapable", &["libmemcached-tools"])
 }
 
 fn install_pymemcache(shell: &Shell, work: &Path) -> Result<PathBuf, String> {
@@ -175,31 +174,13 @@ fn install_pymemcache(shell: &Shell, work: &Path) -> Result<PathBuf, String> {
         return Ok(python);
     }
     if !shell::succeeds(shell.command("python3").args(["-c", "import ensurepip, venv"])) {
-        apt_install(shell, "python3-venv")?;
+        shell::apt_install(shell, &["python3-venv"])?;
     }
     shell::run(shell.command("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     let package = format!("pymemcache=={PYMEMCACHE}");
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", &package];
     shell::run(shell.command(&python).args(install))?;
     Ok(python)
-}
-
-fn apt_install(shell: &Shell, package: &str) -> Result<(), String> {
-    let apt = |args: &[&str]| -> Command {
-        let mut command = shell.command("apt-get");
-        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    };
-    let install = ["install", "-qq", "-y", "--no-install-recommends", package];
-    shell::run(&mut apt(&["update", "-qq"]))
-        .and_then(|()| shell::run(&mut apt(&install)))
-        .map_err(|why| format!("{why}; install the package `{package}` by hand"))
-}
-
-/// Whether a program of this name is in a folder of `PATH`.
-fn on_path(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@
 //! | [`deny`] | licences, banned crates and sources of the dependency graph |
 //! | [`fuzz`] | builds and runs the fuzz targets without cargo-fuzz |
 //! | [`clients`] | other people's memcached clients against our server |
+//! | [`counts`] | instructions and system calls of a request against the stored ones |
 //! | [`shell`] | the root, the target folder, child processes |
 #![forbid(unsafe_code)]
 
 mod args;
 mod check;
 mod clients;
+mod counts;
 mod deny;
 mod fuzz;
 mod shell;
@@ -38,7 +40,7 @@ Every day:
               --skip-tests     leave `cargo test --workspace` out
               --install        install cargo-deny when it is missing (minutes of compiling);
                                otherwise a built-in check of the same deny.toml stands in
-              --ci             go on after a failure, and run `fuzz --smoke` and `clients` too
+              --ci             go on after a failure, and run `fuzz --smoke`, `clients` and `counts` too
               --report FILE    write `outcome<TAB>name<TAB>seconds` per step to FILE
   fix       Edit in place: cargo clippy --fix, then cargo fmt
 
@@ -57,6 +59,10 @@ One step at a time:
               --server HOST:PORT     test a running server instead; it will be FLUSHED
               --unix PATH            with --server: the Unix socket of a running server
               --value-max-bytes N    with --server: the longest value it takes
+  counts    Count instructions and system calls of a request (release build) and fail where one
+            exceeds that of bench/counts.json by more than 2 %. Installs what is missing:
+            strace, valgrind by apt-get
+              --store          write what is counted to bench/counts.json instead
   help      This text
 
 Exit status: 0 when everything passed, 1 when something failed, 2 for a wrong command line.
@@ -81,6 +87,9 @@ fn main() -> ExitCode {
         Some("fuzz") => fuzz::Options::parse(args).map(|o| Shell::new().and_then(|s| o.run(&s))),
         Some("clients") => {
             clients::Options::parse(args).map(|o| Shell::new().and_then(|s| o.run(&s)))
+        }
+        Some("counts") => {
+            counts::Options::parse(args).map(|o| Shell::new().and_then(|s| o.run(&s)))
         }
         Some(other) => Err(format!("unknown command `{other}`")),
     };

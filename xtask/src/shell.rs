@@ -145,6 +145,39 @@ pub(crate) fn wait(
     }
 }
 
+/// Builds the release binary of the server and gives its path.
+pub(crate) fn build_server(shell: &Shell) -> Result<PathBuf, String> {
+    let build = ["build", "--release", "--package", "todana", "--bin", "todana"];
+    run(shell.cargo().args(build))?;
+    Ok(shell.target.join("release/todana"))
+}
+
+/// Installs packages of Debian when `program` is not in a folder of `PATH`.
+pub(crate) fn install_program(
+    shell: &Shell,
+    program: &str,
+    packages: &[&str],
+) -> Result<(), String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
+        true => Ok(()),
+        false => apt_install(shell, packages),
+    }
+}
+
+/// Installs packages of Debian.
+pub(crate) fn apt_install(shell: &Shell, packages: &[&str]) -> Result<(), String> {
+    let apt = |args: &[&str]| -> Command {
+        let mut command = shell.command("apt-get");
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    let mut install = apt(&["install", "-qq", "-y", "--no-install-recommends"]);
+    run(&mut apt(&["update", "-qq"]))
+        .and_then(|()| run(install.args(packages)))
+        .map_err(|why| format!("{why}; install {} by hand", packages.join(" and ")))
+}
+
 /// Makes a folder and those above it.
 pub(crate) fn make_dir(path: &Path) -> Result<(), String> {
     fs::create_dir_all(path).map_err(|error| format!("make {}: {error}", path.display()))

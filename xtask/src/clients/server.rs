@@ -41,13 +41,6 @@ pub(super) struct Server {
     log: PathBuf,
 }
 
-/// Builds the release binary and gives its path.
-pub(super) fn build(shell: &Shell) -> Result<PathBuf, String> {
-    let build = ["build", "--release", "--package", "todana", "--bin", "todana"];
-    shell::run(shell.cargo().args(build))?;
-    Ok(shell.target.join("release/todana"))
-}
-
 /// A loopback port that was free a moment ago.
 pub(super) fn free_port() -> Result<u16, String> {
     TcpListener::bind(("127.0.0.1", 0))
