@@ -28,6 +28,8 @@ const SHARD_COUNT_MAX: usize = 16;
 const SEGMENT_LEN: usize = 1 << OFFSET_BITS;
 /// Segments that there should be at most: longer ones make up for more memory.
 const SEGMENTS_WANTED: usize = 1 << 14;
+/// Bytes of a huge page, on most machines.
+const HUGE_PAGE_LEN: usize = 2 << 20;
 /// Limits from which on memory is taken in huge pages.
 const HUGE_FROM_BYTES: usize = 64 << 20;
 /// Bytes of a record, roughly, by which the index is laid out; it is right for others, if less so.
@@ -71,9 +73,11 @@ impl Cache {
         let shard_limit = limit / shard_count;
         let longest = (limit / SEGMENTS_WANTED).next_power_of_two().max(SEGMENT_LEN);
         let segment_len = (shard_limit / 32).next_power_of_two().clamp(4_096, longest);
-        // The limit may be raised later: addresses cost nothing.
-        let numbers = (shard_limit.saturating_mul(GROWTH_MAX) / segment_len + 64)
-            .min((LARGE_FROM as usize - 1) / shard_count);
+        // The limit may be raised later: addresses cost nothing. Each shard's begin with a huge page.
+        let a_page = (HUGE_PAGE_LEN / segment_len).max(1);
+        let most = (LARGE_FROM as usize - 1) / shard_count / a_page * a_page;
+        let numbers = shard_limit.saturating_mul(GROWTH_MAX) / segment_len + 64;
+        let numbers = numbers.next_multiple_of(a_page).min(most);
         let refused = |error| refused_addresses(options.memory_limit_bytes, &error);
         let huge = limit >= HUGE_FROM_BYTES;
         let arena = Arena::new(segment_len, numbers * shard_count, huge).map_err(refused)?;
