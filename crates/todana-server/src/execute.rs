@@ -63,8 +63,8 @@ pub struct Executor {
     keys: Vec<&'static [u8]>,
 }
 
-/// Empties a vector and takes it over for another lifetime, its memory included.
-pub(crate) fn recycle<'b, T: ?Sized>(mut used: Vec<&T>) -> Vec<&'b T> {
+/// Empties a vector and takes its memory over for elements of the same layout: those of another lifetime.
+pub(crate) fn recycle<A, B>(mut used: Vec<A>) -> Vec<B> {
     used.clear();
     used.into_iter().map_while(|_| None).collect()
 }

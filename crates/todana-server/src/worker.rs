@@ -9,7 +9,7 @@
 use crate::connection::{Connection, ReadOutcome, Wire};
 use crate::context::{ConnectionInfo, Context, Peer};
 use crate::driver::{Driver, Event};
-use crate::execute::{Executor, Member, finish_decoding};
+use crate::execute::{Executor, Member, finish_decoding, recycle};
 use crate::inbox::{Arrival, Inbox, Message};
 use crate::limits::{DRAIN_MS, GROUP_CONNECTIONS, GROUP_INPUT_LEN, OUTPUT_STALL_MS, READ_LEN};
 use crate::session::Session;
@@ -336,8 +336,8 @@ impl Worker {
 
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        let mut frames: Vec<Frame<'_>> = recycle_frames(std::mem::take(&mut self.frames));
-        let mut members = recycle_members(std::mem::take(&mut self.members));
+        let mut frames: Vec<Frame<'_>> = recycle(std::mem::take(&mut self.frames));
+        let mut members: Vec<Member<'_>> = recycle(std::mem::take(&mut self.members));
         let frames_max = self.context.settings.requests_per_turn;
         for participant in &mut participants {
             let bytes = match &participant.input {
@@ -360,8 +360,8 @@ impl Worker {
         self.executor.run(&frames, &mut members, &mut out);
         let mut outcomes = std::mem::take(&mut self.outcomes);
         outcomes.extend(members.iter().map(|member| (member.out.clone(), member.stopped)));
-        self.members = recycle_members(members);
-        self.frames = recycle_frames(frames);
+        self.members = recycle(members);
+        self.frames = recycle(frames);
 
         for (participant, (range, stopped)) in participants.drain(..).zip(outcomes.drain(..)) {
             let Participant { number, mut connection, input, frames, step } = participant;
@@ -570,16 +570,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// Empties a vector and takes it over for another lifetime, its memory included.
-fn recycle_members<'s>(mut used: Vec<Member<'_>>) -> Vec<Member<'s>> {
-    used.clear();
-    used.into_iter().map_while(|_| None).collect()
-}
-
-/// The same for frames.
-fn recycle_frames<'b>(mut used: Vec<Frame<'_>>) -> Vec<Frame<'b>> {
-    used.clear();
-    used.into_iter().map_while(|_| None).collect()
 }
