@@ -5,12 +5,26 @@ use crate::layout::{self, Stored};
 use crate::place::Slot;
 use std::sync::atomic::{Ordering, fence};
 use todana_engine::{Absence, Found, Look};
-use todana_index::{Check, Probe};
+use todana_index::{Check, Home, Probe};
 use todana_io::epoch::{Pin, pin};
 use todana_record::Timestamp;
 
 /// Look-ups that are under way together.
 const GROUP: usize = 32;
+
+/// A look-up that is under way.
+#[derive(Clone, Copy)]
+struct Begun<'c> {
+    home: Home<'c, Slot>,
+    /// The entry that may be its key's.
+    guess: Option<Slot>,
+    /// The entry that says that it was fetched.
+    mark: Option<Slot>,
+}
+
+impl Begun<'static> {
+    const NONE: Begun<'static> = Begun { home: Home::NOWHERE, guess: None, mark: None };
+}
 
 impl Cache {
     /// Looks keys up, each begun before the one before it is done; visits what is found in their order.
@@ -26,37 +40,29 @@ impl Cache {
             self.look_up(&pin, 0, key, hash, now, visit);
             return;
         }
-        let mut hashes = [0; GROUP];
-        let mut guesses = [None; GROUP];
-        let mut marks = [None; GROUP];
+        let mut begun = [Begun::NONE; GROUP];
         for (group, keys) in keys.chunks(GROUP).enumerate() {
-            // Three passes: the memory of each is on its way while that of the others is asked for.
-            for (hash, key) in hashes.iter_mut().zip(keys) {
-                *hash = self.shared.hash_of(key);
-                self.shard(*hash).index.prefetch(*hash);
-            }
+            // Passes: the memory of each is on its way while that of the others is asked for.
             let unit = self.shared.units.load(Ordering::Acquire);
-            for (&hash, guess) in hashes.iter().zip(&mut guesses).take(keys.len()) {
-                *guess = self.shard(hash).index.guess(hash);
-            }
-            for slot in guesses.iter().take(keys.len()).flatten() {
-                self.shared.prefetch(slot.place);
-            }
-            for (at, key) in keys.iter().enumerate() {
-                let (number, hash) = (group * GROUP + at, hashes[at]);
-                let stored = guesses[at].and_then(|slot| self.is_at(&pin, slot, key, unit));
-                match (stored, guesses[at]) {
+            let begun = self.begin(keys, &mut begun);
+            self.guess(begun);
+            for (at, (key, begun)) in keys.iter().zip(&mut *begun).enumerate() {
+                let number = group * GROUP + at;
+                match begun.guess.and_then(|slot| Some((slot, self.is_at(&pin, slot, key, unit)?)))
+                {
                     // So it was when it was guessed.
-                    (Some(stored), Some(slot)) => {
-                        marks[at] = self.show(number, slot, &stored, now, visit);
+                    Some((slot, stored)) => {
+                        begun.mark = self.show(number, slot, &stored, now, visit);
                     }
-                    _ => self.look_up(&pin, number, key, hash, now, visit),
+                    None => {
+                        self.look_up(&pin, number, key, self.shared.hash_of(key), now, visit);
+                    }
                 }
             }
             // Together, since each waits for all look-ups before it.
-            for ((hash, guess), mark) in hashes.iter().zip(&guesses).zip(&mut marks) {
-                if let (Some(old), Some(new)) = (guess, mark.take()) {
-                    self.shard(*hash).index.replace(*hash, *old, new);
+            for begun in begun {
+                if let (Some(old), Some(new)) = (begun.guess, begun.mark.take()) {
+                    begun.home.replace(old, new);
                 }
             }
         }
@@ -64,16 +70,35 @@ impl Cache {
 
     /// Brings index lines and records near, as for look-ups.
     pub(crate) fn bring_near(&self, keys: &[&[u8]]) {
-        let mut hashes = [0; GROUP];
+        let mut begun = [Begun::NONE; GROUP];
         for keys in keys.chunks(GROUP) {
-            for (hash, key) in hashes.iter_mut().zip(keys) {
-                *hash = self.shared.hash_of(key);
-                self.shard(*hash).index.prefetch(*hash);
-            }
-            for &hash in hashes.iter().take(keys.len()) {
-                if let Some(slot) = self.shard(hash).index.guess(hash) {
-                    self.shared.prefetch(slot.place);
-                }
+            let begun = self.begin(keys, &mut begun);
+            self.guess(begun);
+        }
+    }
+
+    /// Asks for the index lines of at most [`GROUP`] keys.
+    #[inline]
+    fn begin<'c, 'b>(
+        &'c self,
+        keys: &[&[u8]],
+        begun: &'b mut [Begun<'c>; GROUP],
+    ) -> &'b mut [Begun<'c>] {
+        for (begun, key) in begun.iter_mut().zip(keys) {
+            let hash = self.shared.hash_of(key);
+            begun.home = self.shard(hash).index.home(hash);
+            begun.home.prefetch();
+        }
+        begun.get_mut(..keys.len()).unwrap_or_default()
+    }
+
+    /// Asks for the records that the index lines lead to.
+    #[inline]
+    fn guess(&self, begun: &mut [Begun<'_>]) {
+        for begun in begun {
+            begun.guess = begun.home.guess();
+            if let Some(slot) = begun.guess {
+                self.shared.prefetch(slot.place);
             }
         }
     }
@@ -166,7 +191,7 @@ impl Cache {
             };
             if let Some(marked) = self.show(number, slot, &stored, now, visit) {
                 // If it is lost, one fetch is.
-                shard.index.replace(hash, slot, marked);
+                shard.index.home(hash).replace(slot, marked);
             }
             return;
         }

@@ -59,7 +59,7 @@ impl Tables {
     /// Brings the record near that a hash probably leads to.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        if let Some(place) = self.index.guess(hash)
+        if let Some(place) = self.index.home(hash).guess()
             && let Some(segment) = self.segment(place.slot)
         {
             segment.prefetch(place.offset);

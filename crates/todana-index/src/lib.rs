@@ -269,7 +269,7 @@ impl<P: Pointer> Index<P> {
 
     /// The line where entries with this `q` (or the tag, which ends alike) stand, unless it is full.
     #[inline]
-    fn home(&self, q: u64, depth: u32, lines: usize) -> usize {
+    fn home_line(&self, q: u64, depth: u32, lines: usize) -> usize {
         ((self.rest(q, depth) * lines as u64) >> (self.bits - depth)) as usize
     }
 
@@ -289,7 +289,7 @@ impl<P: Pointer> Index<P> {
     #[inline]
     fn search<T>(&self, word: Word, hash: u64, mut check: impl FnMut(P) -> Check<T>) -> Search<T> {
         let (lines, q) = (self.lines(word), self.q(hash));
-        let home = self.home(q, word.depth(), lines.len());
+        let home = self.home_line(q, word.depth(), lines.len());
         let (before, after) = lines.split_at_checked(home).unwrap_or_default();
         let mut at = home;
         for line in after.iter().chain(before) {
@@ -312,38 +312,19 @@ impl<P: Pointer> Index<P> {
         Search::Absent(None)
     }
 
-    /// Brings the line where a key's entry should be near.
+    /// The line where the entry of a hash should be.
+    #[inline]
+    pub fn home(&self, hash: u64) -> Home<'_, P> {
+        let word = Word(self.directory.word_of(hash).load(Ordering::Acquire));
+        let (lines, q) = (self.lines(word), self.q(hash));
+        let line = lines.get(self.home_line(q, word.depth(), lines.len()));
+        Home { line: line.unwrap_or(&NOWHERE), q, pointers: PhantomData }
+    }
+
+    /// Brings the line where the entry of a hash should be near.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
-        let word = Word(self.directory.word_of(hash).load(Ordering::Acquire));
-        let lines = self.lines(word);
-        if let Some(line) = lines.get(self.home(self.q(hash), word.depth(), lines.len())) {
-            prefetch(line);
-        }
-    }
-
-    /// The first entry of its home line that may be the key's, unchecked: to bring its record near.
-    #[inline]
-    pub fn guess(&self, hash: u64) -> Option<P> {
-        let word = Word(self.directory.word_of(hash).load(Ordering::Acquire));
-        let (lines, q) = (self.lines(word), self.q(hash));
-        let line = lines.get(self.home(q, word.depth(), lines.len()))?;
-        let slot = line.get(same::<P>(line, q).trailing_zeros() as usize)?;
-        Some(Entry::of(slot.load(Ordering::Relaxed)).pointer())
-    }
-
-    /// Replaces one entry of a hash, if it is what it is thought to be; `false` when it is not, or does not
-    /// stand in its home line. Readers may do this as well, for what it does not matter if it is lost.
-    #[inline]
-    pub fn replace(&self, hash: u64, old: P, new: P) -> bool {
-        let word = Word(self.directory.word_of(hash).load(Ordering::Acquire));
-        let (lines, q) = (self.lines(word), self.q(hash));
-        let Some(line) = lines.get(self.home(q, word.depth(), lines.len())) else { return false };
-        let (old, new) = (Entry::new(q, old).0, Entry::new(q, new).0);
-        line.iter().any(|slot| {
-            slot.load(Ordering::Relaxed) == old
-                && slot.compare_exchange(old, new, Ordering::Release, Ordering::Relaxed).is_ok()
-        })
+        self.home(hash).prefetch();
     }
 
     /// Looks for the entry of a hash that passes the check.
@@ -428,6 +409,56 @@ impl<P: Pointer> Index<P> {
 /// Entries that are looked at together.
 const LINE_LEN: usize = 8;
 type Line = [AtomicU64; LINE_LEN];
+
+/// A line with no entry, in place of one whose table is not known any more.
+static NOWHERE: Line = [const { AtomicU64::new(0) }; LINE_LEN];
+
+/// The line where the entry of a hash should be. Its table may be left, and its memory be another table's
+/// by now: it holds entries all the same. What is found here is checked by the key; it was true at some
+/// moment since the line was asked for, or it is another key's.
+#[derive(Debug)]
+pub struct Home<'i, P> {
+    line: &'i Line,
+    q: u64,
+    pointers: PhantomData<fn(P) -> P>,
+}
+
+impl<P> Clone for Home<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Home<'_, P> {}
+
+impl<P: Pointer> Home<'_, P> {
+    /// A line with no entry.
+    pub const NOWHERE: Home<'static, P> = Home { line: &NOWHERE, q: 0, pointers: PhantomData };
+
+    /// Brings it near.
+    #[inline]
+    pub fn prefetch(self) {
+        prefetch(self.line);
+    }
+
+    /// The first entry that may be the key's, unchecked: to bring its record near.
+    #[inline]
+    pub fn guess(self) -> Option<P> {
+        let slot = self.line.get(same::<P>(self.line, self.q).trailing_zeros() as usize)?;
+        Some(Entry::of(slot.load(Ordering::Acquire)).pointer())
+    }
+
+    /// Replaces an entry, if it is here and what it is thought to be. For readers, of what it does not
+    /// matter if it is lost.
+    #[inline]
+    pub fn replace(self, old: P, new: P) -> bool {
+        let (old, new) = (Entry::new(self.q, old).0, Entry::new(self.q, new).0);
+        self.line.iter().any(|slot| {
+            slot.load(Ordering::Relaxed) == old
+                && slot.compare_exchange(old, new, Ordering::Release, Ordering::Relaxed).is_ok()
+        })
+    }
+}
 
 /// What the check says of an entry of a line with the tag of a `q`, and its slot, unless it is none of
 /// them.

@@ -239,7 +239,7 @@ impl<P: Pointer> IndexWriter<P> {
             let was_full = empty(line) == 0;
             for (column, slot) in line.iter().enumerate() {
                 let entry = Entry::<P>::of(slot.load(Ordering::Relaxed));
-                let home = self.index.home(entry.tag(), word.depth(), lines.len());
+                let home = self.index.home_line(entry.tag(), word.depth(), lines.len());
                 if entry.0 != 0 && way(home, here) >= way(hole / LINE_LEN, here) {
                     if !word.is_changing() {
                         word = word.next();
@@ -384,7 +384,7 @@ impl<P: Pointer> IndexWriter<P> {
             if entry.0 == 0 || entry.tag() & mask != half {
                 continue;
             }
-            let mut at = self.index.home(entry.tag(), depth, lines.len());
+            let mut at = self.index.home_line(entry.tag(), depth, lines.len());
             while usize::from(filled[at % LINES_MAX]) == LINE_LEN {
                 at = if at + 1 == lines.len() { 0 } else { at + 1 };
             }

@@ -40,6 +40,27 @@ pub(crate) fn signed(token: &[u8]) -> Option<i64> {
 /// Appends a number in decimal.
 #[inline]
 pub fn push_decimal(value: u64, out: &mut Vec<u8>) {
+    match u32::try_from(value) {
+        Ok(value @ 0..10) => out.push(b'0' + value.to_le_bytes()[0]),
+        Ok(value @ 10..10_000) => push_short(value, out),
+        _ => push_long(value, out),
+    }
+}
+
+/// Two to four digits, without a loop: all four in a word, and those that are wanted of it.
+#[inline]
+fn push_short(value: u32, out: &mut Vec<u8>) {
+    let (high, low) = (value / 100, value % 100);
+    let pairs = high | low << 16;
+    let tens = (pairs * 103 >> 10) & 0x000f_000f;
+    let digits = tens | (pairs - tens * 10) << 8;
+    let zeros = digits.trailing_zeros() as usize / 8;
+    let text = (digits | 0x3030_3030) >> (zeros * 8);
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(out.len() - zeros);
+}
+
+fn push_long(value: u64, out: &mut Vec<u8>) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     let mut rest = value;
@@ -72,6 +93,15 @@ mod tests {
         #[test]
         fn signed_agrees_with_the_standard_library(value: i64) {
             prop_assert_eq!(signed(value.to_string().as_bytes()), Some(value));
+        }
+    }
+
+    #[test]
+    fn short_numbers() {
+        for value in 0..20_000u64 {
+            let mut out = b"x".to_vec();
+            push_decimal(value, &mut out);
+            assert_eq!(out, format!("x{value}").into_bytes());
         }
     }
 

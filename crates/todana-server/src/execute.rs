@@ -265,6 +265,7 @@ impl Executor {
     }
 
     /// Remembers that a member's answers tell of this position.
+    #[inline]
     fn wait_for(&self, member: &mut Member<'_>, key: &[u8], position: Position) {
         if !self.lags {
             return;
@@ -354,6 +355,7 @@ fn fault_of(error: todana_engine::Error) -> Fault {
 }
 
 /// The bytes of a value, read together if they are in pieces.
+#[inline]
 fn bytes_of<'v>(value: &Value<'v>) -> Result<Cow<'v, [u8]>, ReadFailure> {
     match value {
         Value::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
@@ -366,6 +368,7 @@ enum ReadFailure {
     Fault(Fault),
 }
 
+#[cold]
 fn read_all(reader: &dyn ReadValue) -> Result<Vec<u8>, ReadFailure> {
     let len = usize::try_from(reader.len()).unwrap_or(usize::MAX);
     let mut bytes = vec![0; len];

@@ -147,6 +147,10 @@ impl Decoder {
             if frames.len() >= frames_max {
                 return Step { consumed: at, status: Status::Paused };
             }
+            if let Some(end) = self.decode_plain(input, at, frames) {
+                at = end;
+                continue;
+            }
             let before = frames.len();
             let step = self.decode_one(rest, frames, frames_max);
             for end in frames.iter_mut().skip(before).filter_map(|frame| frame.end.as_mut()) {
@@ -158,6 +162,28 @@ impl Decoder {
                 Status::Paused if step.consumed > 0 && !self.must_pause(frames) => {}
                 status => return Step { consumed: at, status },
             }
+        }
+    }
+
+    /// Decodes a request that begins at `at`, if it is of the few kinds that make up nearly all traffic, in
+    /// their usual form; gives its end.
+    #[inline]
+    fn decode_plain<'a>(
+        &self,
+        input: &'a [u8],
+        at: usize,
+        frames: &mut Vec<Frame<'a>>,
+    ) -> Option<usize> {
+        let is_usual = self.options.protocol == Protocol::Text
+            && self.options.authentication == Authentication::Open
+            && matches!(self.state, State::Ready);
+        if !is_usual {
+            return None;
+        }
+        match input.get(at)? {
+            b'g' => text::plain_get(input, at, frames),
+            b's' => text::plain_set(self, input, at, frames),
+            _ => None,
         }
     }
 
@@ -226,5 +252,61 @@ impl Decoder {
     /// Throws away `len` bytes, then gives `then`.
     pub(super) fn swallow(&mut self, len: u64, then: Option<Frame<'static>>) {
         self.state = State::Swallow { left: len, then: then.map(Box::new) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text_decoder(value_len_max: u64) -> Decoder {
+        let protocol = Protocol::Text;
+        Decoder::new(DecoderOptions { protocol, value_len_max, ..DecoderOptions::default() })
+    }
+
+    /// Frames and end of the request at the start of `input`, by the way for all and by the short one.
+    fn both(input: &[u8]) -> (Step, Vec<Frame<'_>>, Option<(usize, Vec<Frame<'_>>)>) {
+        let mut decoder = text_decoder(9);
+        let mut short = Vec::new();
+        let end = decoder.decode_plain(input, 0, &mut short);
+        let mut long = Vec::new();
+        let step = decoder.decode_one(input, &mut long, 100);
+        decoder.note_end(step.consumed, &mut long);
+        assert!(end.is_some() || short.is_empty());
+        (step, long, end.map(|end| (end, short)))
+    }
+
+    #[test]
+    fn usual_requests_take_the_short_way() {
+        for usual in
+            ["get a\r\n", "get a b\r\nx", "set k 1 60 2\r\nvv\r\n", "set k 0 0 0 noreply\r\n\r\n"]
+        {
+            let (step, long, short) = both(usual.as_bytes());
+            assert_eq!(short, Some((step.consumed, long)), "{usual}");
+        }
+        for other in [
+            "get a",
+            "get a\n",
+            "get  a\r\n",
+            "set k 0 -1 1\r\nv\r\n",
+            "set k 0 0 10\r\n0123456789\r\n",
+        ] {
+            assert_eq!(both(other.as_bytes()).2, None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_leads_where_the_long_one_does(
+            line in "(get|gets|set|sets)( {1,2}[a-c\\x00\\r]{0,3}){0,3}( [0-9+-]{0,11}){0,3}( noreply)?\r?\n[v\r\n]{0,9}\r?\n?",
+            key_len in prop_oneof![Just(0usize), 240..260usize],
+        ) {
+            let line = line.replacen('a', &"a".repeat(key_len.max(1)), 1);
+            let (step, long, short) = both(line.as_bytes());
+            if let Some((end, frames)) = short {
+                prop_assert_eq!((end, frames), (step.consumed, long));
+            }
+        }
     }
 }

@@ -8,9 +8,10 @@ pub(super) mod storage;
 mod tokens;
 
 pub(super) use encode::encode;
-pub(super) use keys::{ManyKeys, decode_many_keys};
+pub(super) use keys::{ManyKeys, decode_many_keys, plain_get};
 pub(super) use lines::decode;
-pub(super) use tokens::{Tokens, checked_key, key_fault};
+pub(super) use storage::plain_set;
+pub(super) use tokens::{Tokens, checked_key, key_fault, word_len};
 
 /// How a classic command is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::{Executor, Flow, Member, ReadFailure, bytes_of, fault_of, recycle, refuse};
 use crate::context::PrefixEvent;
+use crate::counters::Counters;
 use crate::watch::push_encoded;
 use std::ops::Range;
 use todana_engine::{Absence, Found, Look as Remember, Progress, View};
@@ -70,6 +71,38 @@ enum Ended {
     No,
 }
 
+/// What look-ups are counted as, until all of a group are done.
+#[derive(Default)]
+struct Tally {
+    hits: u64,
+    misses: u64,
+    expired: u64,
+    meta: u64,
+}
+
+impl Tally {
+    #[inline]
+    fn hit(&mut self, frame: &Frame<'_>) {
+        self.hits += 1;
+        self.meta += u64::from(matches!(frame.form, Form::Meta(_)));
+    }
+
+    #[inline]
+    fn miss(&mut self, frame: &Frame<'_>, absence: Absence) {
+        self.misses += 1;
+        self.expired += u64::from(absence == Absence::Expired);
+        self.meta += u64::from(matches!(frame.form, Form::Meta(_)));
+    }
+
+    fn add_to(&self, counters: &Counters) {
+        counters.cmd_get.add(self.hits + self.misses);
+        counters.get_hits.add(self.hits);
+        counters.get_misses.add(self.misses);
+        counters.get_expired.add(self.expired);
+        counters.cmd_meta.add(self.meta);
+    }
+}
+
 impl Executor {
     /// Looks up the keys of frames that follow each other, over several members. Gives the member and
     /// frame to go on with, and the frame that has to be carried out by an update, if that is it.
@@ -88,6 +121,8 @@ impl Executor {
         let mut number = first;
         let mut skip_to = range.start;
         let mut ended = Ended::No;
+        let mut tally = Tally::default();
+        let is_watched = self.watches_lookups();
         engine.get_many(&keys, now, &mut |index, found| {
             let at = range.start + index;
             if at < skip_to || matches!(ended, Ended::NeedsUpdate(_)) {
@@ -111,21 +146,24 @@ impl Executor {
                     skip_to = self.stop(member, frames, at, Some(token));
                 }
                 Found::Failed(error) => refuse(frame, &fault_of(error), out),
-                Found::Record(view) if !Look::is_plain(&view, None, recache.as_ref(), now) => {
+                Found::Record(ref view) if !Look::is_plain(view, None, recache.as_ref(), now) => {
                     ended = Ended::NeedsUpdate(at);
                 }
                 Found::Absent(_) if recache.is_some_and(|recache| recache.vivify.is_some()) => {
                     ended = Ended::NeedsUpdate(at);
                 }
-                Found::Record(view) => match bytes_of(&view.value) {
+                Found::Record(ref view) => match bytes_of(&view.value) {
                     Ok(value) => {
-                        self.note_lookup(frame, member, Some(&view), Absence::Unknown);
+                        tally.hit(frame);
+                        if is_watched {
+                            self.tell_lookup(frame, member, Some(view), Absence::Unknown);
+                        }
                         self.wait_for(member, view.key, view.position);
                         let marks = match recache {
-                            Some(_) => Look::plain_marks(&view),
+                            Some(_) => Look::plain_marks(view),
                             None => Marks::default(),
                         };
-                        let item = item(&view, &value, marks, None, now);
+                        let item = item(view, &value, marks, None, now);
                         encode(frame, &Response::Item(item), out);
                         return Remember::Fetched;
                     }
@@ -135,12 +173,16 @@ impl Executor {
                     Err(ReadFailure::Fault(fault)) => refuse(frame, &fault, out),
                 },
                 Found::Absent(absence) => {
-                    self.note_lookup(frame, member, None, absence);
+                    tally.miss(frame, absence);
+                    if is_watched {
+                        self.tell_lookup(frame, member, None, absence);
+                    }
                     encode(frame, &Response::Miss, out);
                 }
             }
             Remember::Peeked
         });
+        tally.add_to(&self.counters);
         self.keys = recycle(keys);
         match ended {
             Ended::NeedsUpdate(at) => (number, at, Some(at)),
@@ -156,18 +198,32 @@ impl Executor {
         view: Option<&View<'_>>,
         absence: Absence,
     ) {
+        let mut tally = Tally::default();
+        match view {
+            Some(_) => tally.hit(frame),
+            None => tally.miss(frame, absence),
+        }
+        tally.add_to(&self.counters);
+        if self.watches_lookups() {
+            self.tell_lookup(frame, member, view, absence);
+        }
+    }
+
+    /// Whether anybody wants to be told of look-ups one by one.
+    fn watches_lookups(&self) -> bool {
+        self.context.prefixes.is_enabled() || self.context.watch.wants(WatchKinds::FETCHERS)
+    }
+
+    /// Tells those who watch of a look-up.
+    #[cold]
+    fn tell_lookup(
+        &self,
+        frame: &Frame<'_>,
+        member: &Member<'_>,
+        view: Option<&View<'_>>,
+        absence: Absence,
+    ) {
         let key = frame.request.key();
-        if matches!(frame.form, Form::Meta(_)) {
-            self.counters.cmd_meta.add(1);
-        }
-        self.counters.cmd_get.add(1);
-        match (view, absence) {
-            (Some(_), _) => self.counters.get_hits.add(1),
-            (None, absence) => {
-                self.counters.get_misses.add(1);
-                self.counters.get_expired.add(u64::from(absence == Absence::Expired));
-            }
-        }
         let event = if view.is_some() { PrefixEvent::Hit } else { PrefixEvent::Miss };
         self.context.prefixes.count(key, event);
         if self.context.watch.wants(WatchKinds::FETCHERS) {

@@ -11,9 +11,7 @@ pub(crate) fn encode(form: &TextForm, response: &Response<'_>, out: &mut Vec<u8>
         (TextForm::Line { noreply: true }, _) => {}
         (TextForm::Value { cas, last }, Response::Item(item)) => {
             value(item, *cas, out);
-            if *last {
-                out.extend_from_slice(b"END\r\n");
-            }
+            out.extend_from_slice(if *last { b"\r\nEND\r\n" } else { b"\r\n" });
         }
         (TextForm::Value { last, .. }, Response::Miss) => {
             if *last {
@@ -25,13 +23,22 @@ pub(crate) fn encode(form: &TextForm, response: &Response<'_>, out: &mut Vec<u8>
     }
 }
 
+/// Bytes of a `VALUE` block and its `END` beside key and value, at most.
+const HEAD_LEN_MAX: usize = 80;
+
+/// A `VALUE` block up to the end of the value.
 #[inline]
 fn value(item: &Item<'_>, cas: bool, out: &mut Vec<u8>) {
+    out.reserve(HEAD_LEN_MAX + item.key.len() + item.value.len());
     out.extend_from_slice(b"VALUE ");
     out.extend_from_slice(item.key);
-    out.push(b' ');
-    push_decimal(u64::from(item.flags), out);
-    out.push(b' ');
+    if item.flags == 0 {
+        out.extend_from_slice(b" 0 ");
+    } else {
+        out.push(b' ');
+        push_decimal(u64::from(item.flags), out);
+        out.push(b' ');
+    }
     push_decimal(item.value.len() as u64, out);
     if cas {
         out.push(b' ');
@@ -39,7 +46,6 @@ fn value(item: &Item<'_>, cas: bool, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(item.value);
-    out.extend_from_slice(b"\r\n");
 }
 
 fn line(response: &Response<'_>, out: &mut Vec<u8>) {
@@ -76,7 +82,9 @@ fn line(response: &Response<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(fault.line().as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        Response::Item(item) => value(item, true, out),
-        Response::Inspected { item, .. } => value(item, true, out),
+        Response::Item(item) | Response::Inspected { item, .. } => {
+            value(item, true, out);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! the input has keys.
 
 use super::lines::{Line, lifetime, refuse};
-use super::{TextForm, Tokens, checked_key, key_fault};
+use super::{TextForm, Tokens, checked_key, key_fault, word_len};
 use crate::memcached::decoder::{Decoder, State};
 use crate::memcached::{Form, Frame, KEY_LEN_MAX, Resume, Status, Step};
 use crate::{Fault, Get, Lifetime, Request};
@@ -21,6 +21,55 @@ pub(crate) struct ManyKeys {
 fn frame<'a>(key: &'a [u8], touch: Option<Lifetime>, cas: bool, last: bool) -> Frame<'a> {
     let get = Get { key: Cow::Borrowed(key), touch, peek: false, recaching: None };
     Frame::new(Request::Get(get), Form::Text(TextForm::Value { cas, last }))
+}
+
+/// The line of a get in the form that nearly all clients send, `get KEY KEY…` with one space each, which
+/// begins at `start`: adds its frames and gives its end. For anything else it gives none, and leaves it
+/// to [`get`].
+#[inline]
+pub(crate) fn plain_get<'a>(
+    input: &'a [u8],
+    start: usize,
+    frames: &mut Vec<Frame<'a>>,
+) -> Option<usize> {
+    const NAME: &[u8] = b"get ";
+    if !input.get(start..)?.starts_with(NAME) {
+        return None;
+    }
+    let before = frames.len();
+    let end = plain_keys(input, start + NAME.len(), frames);
+    if end.is_none() {
+        frames.truncate(before);
+    }
+    end
+}
+
+#[inline]
+fn plain_keys<'a>(input: &'a [u8], mut at: usize, frames: &mut Vec<Frame<'a>>) -> Option<usize> {
+    const MANY: ManyKeys = ManyKeys { cas: false, touch: None };
+    loop {
+        let rest = input.get(at..)?;
+        let (key, rest) = rest.split_at_checked(word_len(rest))?;
+        if key.is_empty() || key.len() > KEY_LEN_MAX {
+            return None;
+        }
+        at += key.len();
+        let is_last = match rest {
+            [b' ', ..] => false,
+            [b'\r', b'\n', ..] => true,
+            _ => return None,
+        };
+        let mut frame = frame(key, None, false, is_last);
+        frame.end = Some(match is_last {
+            true => Resume { consumed: at + 2, keys: None },
+            false => Resume { consumed: at, keys: Some(MANY) },
+        });
+        frames.push(frame);
+        if is_last {
+            return Some(at + 2);
+        }
+        at += 1;
+    }
 }
 
 /// `get KEY…`: `head_len` bytes of the line stand before the words in `tokens`.
