@@ -2,7 +2,7 @@
 
 use crate::access::SWEEP_PERIOD_S;
 use crate::options::CacheOptions;
-use crate::place::{IndexWriter, LARGE_FROM, NUMBER_END, OFFSET_BITS};
+use crate::place::{Grain, IndexWriter, LARGE_FROM, NUMBER_END, OFFSET_BITS};
 use crate::shard::{Shard, Writer};
 use crate::shared::Shared;
 use parking_lot::{Mutex, MutexGuard};
@@ -81,7 +81,6 @@ impl Cache {
         let refused = |error| refused_addresses(options.memory_limit_bytes, &error);
         let huge = limit >= HUGE_FROM_BYTES;
         let arena = Arena::new(segment_len, numbers * shard_count, huge).map_err(refused)?;
-        let grain = (segment_len >> OFFSET_BITS).max(1);
         let tables = (shard_limit / RECORD_LEN / TABLE_LEN).max(4).next_power_of_two();
         let mut shards = Vec::with_capacity(shard_count);
         for shard in 0..shard_count {
@@ -93,7 +92,7 @@ impl Cache {
             let small = first(1, numbers)..first(1 + numbers, numbers);
             let large = first(large_from, large_each)..first(large_from + large_each, large_each);
             let shared_index = index.index().clone();
-            let writer = Writer::new(index, shard_limit, small, large, grain);
+            let writer = Writer::new(index, shard_limit, small, large, Grain::of(segment_len));
             shards.push(Shard { index: shared_index, writer: Mutex::new(writer) });
         }
         Ok(Cache {

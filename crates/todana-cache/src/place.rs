@@ -23,6 +23,36 @@ pub(crate) struct Place {
     pub(crate) offset: u32,
 }
 
+/// Bytes of segments that offsets count by: a power of two, 1 unless there is very much memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grain(u32);
+
+impl Grain {
+    /// The least that reaches everywhere in a segment.
+    pub(crate) fn of(segment_len: usize) -> Grain {
+        Grain((segment_len >> OFFSET_BITS).max(1).ilog2())
+    }
+
+    /// Bytes before an offset.
+    #[inline]
+    pub(crate) fn start(self, offset: u32) -> usize {
+        (offset as usize) << self.0
+    }
+
+    /// The offset of a byte where a record may begin.
+    #[inline]
+    pub(crate) fn offset(self, start: usize) -> u32 {
+        (start >> self.0) as u32
+    }
+
+    /// Where the next record may begin, at the earliest.
+    #[inline]
+    pub(crate) fn round_up(self, end: usize) -> usize {
+        let part = (1 << self.0) - 1;
+        (end + part) & !part
+    }
+}
+
 impl Place {
     pub(crate) fn is_large(self) -> bool {
         self.number >= LARGE_FROM

@@ -16,11 +16,11 @@ use crate::access::AccessBits;
 use crate::layout::Stored;
 use crate::place::{Place, Slot};
 use crate::segment::Segment;
-use crate::shard::{New, Old, Writer, out_of_memory};
-use crate::shared::Shared;
+use crate::shard::{New, Writer, out_of_memory};
+use crate::shared::{Shared, Wanted};
 use todana_engine::Error;
 use todana_index::Seat;
-use todana_record::{Expiry, Meta, Timestamp};
+use todana_record::{Expiry, Timestamp};
 
 /// Live percent of a segment up to which its garbage goes before anybody's record does. Higher keeps
 /// more records under overwriting, and copies more: at 70, at most 2.3 bytes for each byte gained.
@@ -277,16 +277,15 @@ impl Writer {
         let mut group = Vec::with_capacity(GROUP);
         loop {
             // All lines of a group are on their way before the first is looked at.
-            for (at, stored) in records.by_ref().take(GROUP) {
+            for (offset, stored) in records.by_ref().take(GROUP) {
                 let hash = shared.hash_of(stored.key);
                 self.index.index().prefetch(hash);
-                group.push((hash, at, stored));
+                group.push((hash, offset, stored));
             }
             if group.is_empty() {
                 return live;
             }
-            for (hash, at, stored) in group.drain(..) {
-                let offset = u32::try_from(at / shared.grain).unwrap_or(0);
+            for (hash, offset, stored) in group.drain(..) {
                 if let Some((_, slot)) = self.seat_of(hash, Place { number, offset }) {
                     live.push(Live { hash, slot, stored });
                 }
@@ -336,10 +335,9 @@ impl Writer {
         shared: &Shared,
     ) -> bool {
         // The version that its old place implied is written out.
-        let explicit = shared.versions;
-        let version = shared.version(slot.place, stored);
-        let meta = Meta { version, ..stored.meta };
-        let new = New { key: stored.key, meta, explicit, value: [stored.value, &[]] };
+        let version = Wanted::Version(shared.version(slot.place, stored));
+        let value = [stored.value, &[]];
+        let new = New { key: stored.key, meta: stored.meta, version, value };
         let Ok(written) = self.write(&new, to_main, access, now, shared) else { return false };
         self.index.set(seat, Slot { place: written.place, access });
         if let Some(segment) = self.segments.get_mut(written.place.number) {
@@ -362,7 +360,7 @@ impl Writer {
             if let Some((seat, slot)) = self.seat_of(hash, Place { number, offset: 0 }) {
                 self.counters.expired += 1;
                 self.counters.expired_unfetched += u64::from(!slot.access.was_fetched());
-                self.unlink(seat, Old { slot, len }, shared);
+                self.unlink(seat, slot, len, shared);
             } else {
                 self.drop_large(number, shared);
             }

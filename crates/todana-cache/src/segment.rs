@@ -1,7 +1,7 @@
 //! A segment as its shard has it: the right to append, and what its records come to.
 
 use crate::layout::{self, Stored};
-use crate::place::Place;
+use crate::place::{Grain, Place};
 use todana_io::SegmentWriter;
 use todana_record::{Expiry, Timestamp};
 
@@ -57,16 +57,15 @@ impl Segment {
         self.live_bytes -= len;
     }
 
-    /// Its records, dead ones included, each with the byte where it begins; all begin at a multiple of
-    /// `grain`.
-    pub(crate) fn records(&self, grain: usize) -> impl Iterator<Item = (usize, Stored<'_>)> {
+    /// Its records, dead ones included, each with its offset.
+    pub(crate) fn records(&self, grain: Grain) -> impl Iterator<Item = (u32, Stored<'_>)> {
         let bytes = self.memory.bytes();
         let mut next = 0;
         std::iter::from_fn(move || {
             let at = next;
             let stored = layout::decode(bytes.get(at..)?)?;
-            next = (at + stored.len).next_multiple_of(grain);
-            Some((at, stored))
+            next = grain.round_up(at + stored.len);
+            Some((grain.offset(at), stored))
         })
     }
 }
@@ -75,13 +74,13 @@ impl Segment {
 #[derive(Debug)]
 pub(crate) struct SegmentTable {
     first: u32,
-    grain: usize,
+    grain: Grain,
     segments: Vec<Option<Segment>>,
 }
 
 impl SegmentTable {
     /// For numbers from `first` on.
-    pub(crate) fn new(first: u32, grain: usize) -> SegmentTable {
+    pub(crate) fn new(first: u32, grain: Grain) -> SegmentTable {
         SegmentTable { first, grain, segments: Vec::new() }
     }
 
@@ -119,6 +118,6 @@ impl SegmentTable {
     #[inline]
     pub(crate) fn stored(&self, place: Place) -> Option<Stored<'_>> {
         let bytes = self.get(place.number)?.memory.bytes();
-        layout::decode(bytes.get(place.offset as usize * self.grain..)?)
+        layout::decode(bytes.get(self.grain.start(place.offset)..)?)
     }
 }

@@ -8,9 +8,9 @@ use crate::access::AccessBits;
 use crate::ghost::Ghost;
 use crate::large::{Large, LargeWriter};
 use crate::layout::{self, HEAD_LEN_MAX};
-use crate::place::{Index, IndexWriter, Place, Slot};
+use crate::place::{Grain, Index, IndexWriter, Place, Slot};
 use crate::segment::{Segment, SegmentTable};
-use crate::shared::Shared;
+use crate::shared::{Shared, Wanted};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -114,9 +114,9 @@ pub(crate) struct Written {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct New<'n> {
     pub(crate) key: &'n [u8],
-    /// The version is the one to be written out, if `explicit`.
+    /// But for the version.
     pub(crate) meta: Meta,
-    pub(crate) explicit: bool,
+    pub(crate) version: Wanted,
     pub(crate) value: [&'n [u8]; 2],
 }
 
@@ -126,6 +126,7 @@ pub(crate) struct Old {
     pub(crate) slot: Slot,
     /// Bytes that are accounted for it.
     pub(crate) len: usize,
+    pub(crate) version: u64,
 }
 
 impl Writer {
@@ -134,7 +135,7 @@ impl Writer {
         limit_bytes: usize,
         numbers: Range<u32>,
         large_numbers: Range<u32>,
-        grain: usize,
+        grain: Grain,
     ) -> Writer {
         Writer {
             index,
@@ -171,23 +172,28 @@ impl Writer {
 
     /// Where the record of a key stands, with it, or where it would stand.
     #[inline]
-    pub(crate) fn seek(&self, hash: u64, key: &[u8]) -> (Seat, Option<Old>) {
-        self.index.seek(hash, |slot| match self.len_at(slot.place, Some(key)) {
-            Some(len) => Check::Is(Old { slot, len }),
+    pub(crate) fn seek(&self, hash: u64, key: &[u8], shared: &Shared) -> (Seat, Option<Old>) {
+        self.index.seek(hash, |slot| match self.old_at(slot, key, shared) {
+            Some(old) => Check::Is(old),
             None => Check::IsNot,
         })
     }
 
-    /// The length of the record at a place, if it is the key's.
+    /// The record of an entry, if it is the key's.
     #[inline]
-    fn len_at(&self, place: Place, key: Option<&[u8]>) -> Option<usize> {
-        if place.is_large() {
-            let large = self.larges.get(&place.number)?;
-            let is_it = key.is_none_or(|key| &*large.record.current.key == key);
-            return is_it.then_some(large.bytes);
+    fn old_at(&self, slot: Slot, key: &[u8], shared: &Shared) -> Option<Old> {
+        if slot.place.is_large() {
+            let large = self.larges.get(&slot.place.number)?;
+            let version = large.record.current.meta.version;
+            return (*large.record.current.key == *key).then_some(Old {
+                slot,
+                len: large.bytes,
+                version,
+            });
         }
-        let stored = self.segments.stored(place)?;
-        key.is_none_or(|key| stored.key == key).then_some(stored.len)
+        let stored = self.segments.stored(slot.place)?;
+        let version = shared.version(slot.place, &stored);
+        (stored.key == key).then_some(Old { slot, len: stored.len, version })
     }
 
     /// Where the entry of a place stands.
@@ -201,17 +207,6 @@ impl Writer {
 
     pub(crate) fn queue(&mut self, is_main: bool) -> &mut Queue {
         if is_main { &mut self.main } else { &mut self.small }
-    }
-
-    /// The least implicit version that a record written to a queue now can get.
-    pub(crate) fn upcoming_version(&self, is_main: bool, shared: &Shared) -> u64 {
-        let open = if is_main { self.main.open } else { self.small.open };
-        let Some((number, segment)) = open.and_then(|open| Some((open, self.segments.get(open)?)))
-        else {
-            return u64::MAX;
-        };
-        let offset = segment.memory.len().div_ceil(shared.grain);
-        shared.implicit_version(Place { number, offset: u32::try_from(offset).unwrap_or(0) })
     }
 
     /// Writes a record behind the others of a queue.
@@ -236,17 +231,8 @@ impl Writer {
         let Some(segment) = self.segments.get_mut(number) else {
             return Err(out_of_memory(shared));
         };
-        let at = segment.memory.len();
-        let place = Place { number, offset: u32::try_from(at / shared.grain).unwrap_or(0) };
-        let version = match (shared.versions, new.explicit) {
-            (false, _) => 0,
-            (true, true) => new.meta.version,
-            (true, false) => shared.implicit_version(place),
-        };
-        let behind = match shared.versions {
-            true => shared.implicit_version(place).wrapping_sub(version),
-            false => 0,
-        };
+        let place = Place { number, offset: shared.grain.offset(segment.memory.len()) };
+        let (version, behind) = shared.version_at(place, new.version);
         let head = layout::head(&new.meta, behind, new.key.len(), value_len);
         let len = head.len() + new.key.len() + value_len;
         if let Some(mut rest) = segment.memory.spare(len) {
@@ -258,7 +244,7 @@ impl Writer {
             }
         }
         // The next record begins at a grain.
-        let padded = len.next_multiple_of(shared.grain).min(segment.memory.room());
+        let padded = shared.grain.round_up(len).min(segment.memory.room());
         segment.memory.take(padded);
         segment.memory.publish();
         segment.pins += 1;
@@ -375,9 +361,11 @@ impl Writer {
         self.make_room(len, now, shared)?;
         let number = self.take_large_number().ok_or_else(|| out_of_memory(shared))?;
         let mut meta = new.meta;
-        if shared.versions && !new.explicit {
-            meta.version = shared.next_versions(1);
-        }
+        meta.version = match new.version {
+            _ if !shared.versions => 0,
+            Wanted::Version(version) => version,
+            Wanted::Above(_) => shared.next_versions(1),
+        };
         let record = LargeWriter::new(new.key, meta, new.value);
         let Ok(record) = record else {
             self.free_large.push_back((epoch::mark(), number));
@@ -392,8 +380,7 @@ impl Writer {
         queue.sealed.push_back(number);
         queue.bytes += bytes;
         let place = Place { number, offset: 0 };
-        let version = if shared.versions { meta.version } else { 0 };
-        Ok(Written { place, len: bytes, expiry: meta.expiry, version, access })
+        Ok(Written { place, len: bytes, expiry: meta.expiry, version: meta.version, access })
     }
 
     fn take_large_number(&mut self) -> Option<u32> {
@@ -479,7 +466,7 @@ impl Writer {
         match old {
             Some(old) => {
                 self.index.set(seat, slot);
-                self.forget(old, shared);
+                self.forget(old.slot, old.len, shared);
             }
             None => {
                 if self.index.insert(seat, slot).is_err() {
@@ -513,17 +500,17 @@ impl Writer {
     }
 
     /// Removes a record from the index.
-    pub(crate) fn unlink(&mut self, seat: Seat, old: Old, shared: &Shared) {
+    pub(crate) fn unlink(&mut self, seat: Seat, slot: Slot, len: usize, shared: &Shared) {
         self.index.remove(seat);
-        self.forget(old, shared);
+        self.forget(slot, len, shared);
     }
 
     /// Notes that nothing points to a record any more.
     #[inline]
-    pub(crate) fn forget(&mut self, old: Old, shared: &Shared) {
-        match self.segments.get_mut(old.slot.place.number) {
-            Some(segment) => segment.lost(old.len),
-            None => drop(self.drop_large(old.slot.place.number, shared)),
+    fn forget(&mut self, slot: Slot, len: usize, shared: &Shared) {
+        match self.segments.get_mut(slot.place.number) {
+            Some(segment) => segment.lost(len),
+            None => drop(self.drop_large(slot.place.number, shared)),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::large::LargeTable;
 use crate::layout::{self, Stored, Version};
 use crate::options::CacheOptions;
-use crate::place::{LARGE_FROM, OFFSET_BITS, Place, Slot};
+use crate::place::{Grain, LARGE_FROM, OFFSET_BITS, Place, Slot};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,14 +12,22 @@ use todana_io::Arena;
 use todana_io::epoch::Pin;
 use todana_record::{IndexHash, Meta, Position, Timestamp};
 
+/// Which version a record is to have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    /// This one.
+    Version(u64),
+    /// The one that its place implies, if that is above this one: versions of a key rise.
+    Above(u64),
+}
+
 /// What all shards use.
 pub(crate) struct Shared {
     hash: IndexHash,
     pub(crate) versions: bool,
     pub(crate) evicts: bool,
     pub(crate) arena: Arc<Arena>,
-    /// Bytes of segments that an offset counts by.
-    pub(crate) grain: usize,
+    pub(crate) grain: Grain,
     pub(crate) larges: LargeTable,
     /// Odd while a unit, or a flush, is half visible.
     pub(crate) units: AtomicU64,
@@ -33,7 +41,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(options: &CacheOptions, arena: Arc<Arena>, value_len_max: u64) -> Shared {
-        let grain = (arena.segment_len() >> OFFSET_BITS).max(1);
+        let grain = Grain::of(arena.segment_len());
         let bases = (0..=arena.segment_count()).map(|_| AtomicU64::new(0)).collect();
         Shared {
             hash: IndexHash::new(options.seed),
@@ -70,13 +78,13 @@ impl Shared {
     #[inline]
     pub(crate) fn bytes<'p>(&'p self, pin: &'p Pin, place: Place) -> &'p [u8] {
         let number = (place.number as usize).wrapping_sub(1);
-        self.arena.read(pin, number, place.offset as usize * self.grain)
+        self.arena.read(pin, number, self.grain.start(place.offset))
     }
 
     #[inline]
     pub(crate) fn prefetch(&self, place: Place) {
         if place.number < LARGE_FROM {
-            let offset = place.offset as usize * self.grain;
+            let offset = self.grain.start(place.offset);
             self.arena.prefetch((place.number as usize).wrapping_sub(1), offset);
         }
     }
@@ -97,7 +105,7 @@ impl Shared {
 
     /// The version of a record that has none of its own.
     #[inline]
-    pub(crate) fn implicit_version(&self, place: Place) -> u64 {
+    fn implicit_version(&self, place: Place) -> u64 {
         let base = self.bases.get(place.number as usize);
         base.map_or(0, |base| base.load(Ordering::Relaxed) + u64::from(place.offset))
     }
@@ -110,6 +118,22 @@ impl Shared {
             Version::Behind(behind) => self.implicit_version(place).wrapping_sub(behind),
             Version::Own => stored.meta.version,
         }
+    }
+
+    /// The version of a record that is written to a place, and how far that is behind the one that the
+    /// place implies.
+    #[inline]
+    pub(crate) fn version_at(&self, place: Place, wanted: Wanted) -> (u64, u64) {
+        if !self.versions {
+            return (0, 0);
+        }
+        let implied = self.implicit_version(place);
+        let version = match wanted {
+            Wanted::Version(version) => version,
+            Wanted::Above(old) if old < implied => return (implied, 0),
+            Wanted::Above(_) => self.next_versions(1),
+        };
+        (version, implied.wrapping_sub(version))
     }
 
     /// The engine's view of a record.

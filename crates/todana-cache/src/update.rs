@@ -4,15 +4,16 @@ use crate::access::AccessBits;
 use crate::cache::Cache;
 use crate::large::Large;
 use crate::layout::Stored;
-use crate::place::Slot;
+use crate::place::{Place, Slot};
 use crate::shard::{New, Old, Writer, Written};
-use crate::shared::Shared;
+use crate::shared::{Shared, Wanted};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use todana_engine::{
-    Applied, Edit, Error, Mutation, NewVersion, Payload, Touch, UnitMutation, View,
+    Applied, Edit, Error, Mutation, NewVersion, Payload, Put, Touch, UnitMutation, View,
 };
+use todana_index::Seat;
 use todana_io::epoch::{Pin, pin};
 use todana_record::{Meta, Position, Timestamp};
 
@@ -32,6 +33,26 @@ impl Present {
             Some(large) => Some(large.stored()),
             None => shared.stored(pin, self.old.slot.place),
         }
+    }
+}
+
+/// The pieces of a value.
+fn parts<'p>(value: &'p mut Payload<'_>) -> Result<[&'p [u8]; 2], Error> {
+    Ok(match value {
+        Payload::Bytes(bytes) => [bytes, &[]],
+        Payload::Joined(first, second) => [first, second],
+        Payload::Staged(staged) => {
+            staged.finish()?;
+            [staged.as_bytes(), &[]]
+        }
+    })
+}
+
+/// The version that a record shall have that takes the place of one with version `before`.
+fn wanted(version: NewVersion, before: u64) -> Wanted {
+    match version {
+        NewVersion::Given(version) => Wanted::Version(version),
+        NewVersion::Next => Wanted::Above(before),
     }
 }
 
@@ -85,18 +106,10 @@ impl Writer {
         shared: &Shared,
     ) -> Result<Change<'e>, Error> {
         match (edit, site.view, site.present) {
-            (Edit::Put(put), _, _) => {
+            (Edit::Put(put), ..) => {
                 shared.check_value_len(put.value.len())?;
-                let meta = put.meta();
-                let value: [&[u8]; 2] = match &mut put.value {
-                    Payload::Bytes(bytes) => [*bytes, &[]],
-                    Payload::Joined(first, second) => [*first, *second],
-                    Payload::Staged(staged) => {
-                        staged.finish()?;
-                        [staged.as_bytes(), &[]]
-                    }
-                };
-                Ok(self.record(meta, put.version, value, site, shared))
+                let (meta, version) = (put.meta(), put.version);
+                Ok(self.record(meta, version, parts(&mut put.value)?, site))
             }
             (Edit::Append { bytes, expiry, version }, Some(view), _) => {
                 let len = view.value.len() + bytes.len() as u64;
@@ -111,7 +124,7 @@ impl Writer {
                     return Ok(Change::Grow { meta: Meta { version, ..meta }, bytes });
                 }
                 let old = view.value.as_bytes().unwrap_or_default();
-                Ok(self.record(meta, *version, [old, bytes], site, shared))
+                Ok(self.record(meta, *version, [old, bytes], site))
             }
             (Edit::Touch(touch), Some(view), Some(present)) => {
                 Ok(self.touched(touch, view, present, site, shared))
@@ -128,34 +141,75 @@ impl Writer {
         version: NewVersion,
         value: [&'e [u8]; 2],
         site: &Site<'e>,
-        shared: &Shared,
     ) -> Change<'e> {
-        let is_main = match site.present {
-            Some(present) => self.is_main(present),
-            None => self.ghost.take(site.hash),
-        };
-        // Versions of a key rise: where the new one's place does not say so, it is written out.
-        let rises = |view: &View<'_>| view.meta.version < self.upcoming_version(is_main, shared);
-        let given = match version {
-            NewVersion::Given(version) => Some(version),
-            NewVersion::Next if site.view.is_none_or(rises) => None,
-            NewVersion::Next => Some(shared.next_versions(1)),
-        };
-        let given = given.filter(|_| shared.versions);
-        // How often it was fetched stays known, though not that it was.
-        let times = site.present.map_or(0, |present| present.old.slot.access.times());
-        let access = AccessBits::stored(site.now).with_times(times);
-        let meta = Meta { version: given.unwrap_or(0), ..meta };
-        let new = New { key: site.key, meta, explicit: given.is_some(), value };
+        let old = site.present.map(|present| &present.old);
+        let (is_main, access) = self.destined(old, site.hash, site.now);
+        let before = site.view.map_or(0, |view| view.meta.version);
+        let new = New { key: site.key, meta, version: wanted(version, before), value };
         Change::Record { new, access, is_main }
     }
 
-    fn is_main(&self, present: &Present) -> bool {
-        let number = present.old.slot.place.number;
-        match self.segments.get(number) {
-            Some(segment) => segment.is_main,
-            None => self.larges.get(&number).is_some_and(|large| large.is_main),
+    /// The queue that a new record goes to, and what is remembered of accesses: how often that before it
+    /// was fetched stays known, though not that it was.
+    #[inline]
+    fn destined(&mut self, old: Option<&Old>, hash: u64, now: Timestamp) -> (bool, AccessBits) {
+        match old {
+            Some(old) => {
+                let times = old.slot.access.times();
+                (self.is_main(old.slot.place), AccessBits::stored(now).with_times(times))
+            }
+            None => (self.ghost.take(hash), AccessBits::stored(now)),
         }
+    }
+
+    fn is_main(&self, place: Place) -> bool {
+        match self.segments.get(place.number) {
+            Some(segment) => segment.is_main,
+            None => self.larges.get(&place.number).is_some_and(|large| large.is_main),
+        }
+    }
+
+    /// A put of any record or none ([`Mutation::is_blind`]); gives the version.
+    fn put(
+        &mut self,
+        key: &[u8],
+        hash: u64,
+        put: &mut Put<'_>,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> Result<u64, Error> {
+        shared.check_value_len(put.value.len())?;
+        let (meta, version) = (put.meta(), put.version);
+        let value = parts(&mut put.value)?;
+        let (seat, old) = self.seek(hash, key, shared);
+        let (is_main, access) = self.destined(old.as_ref(), hash, now);
+        let version = wanted(version, old.map_or(0, |old| old.version));
+        let new = New { key, meta, version, value };
+        self.store(seat, old, hash, &new, is_main, access, now, shared)
+    }
+
+    /// Writes a record and links it; gives its version.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "one record with all that is known of it")]
+    fn store(
+        &mut self,
+        seat: Seat,
+        old: Option<Old>,
+        hash: u64,
+        new: &New<'_>,
+        is_main: bool,
+        access: AccessBits,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> Result<u64, Error> {
+        let passes = self.passes;
+        let written = self.write(new, is_main, access, now, shared)?;
+        let (seat, old) = match self.passes == passes {
+            true => (seat, old),
+            false => self.seek(hash, new.key, shared),
+        };
+        self.link(seat, old, &written, shared)?;
+        Ok(written.version)
     }
 
     fn touched<'e>(
@@ -182,8 +236,8 @@ impl Writer {
             return Change::Remark { meta, access };
         }
         let value = [view.value.as_bytes().unwrap_or_default(), &[]];
-        let new = New { key: site.key, meta, explicit: shared.versions, value };
-        Change::Record { new, access, is_main: self.is_main(present) }
+        let new = New { key: site.key, meta, version: Wanted::Version(version), value };
+        Change::Record { new, access, is_main: self.is_main(present.old.slot.place) }
     }
 }
 
@@ -202,8 +256,13 @@ impl Cache {
         let mut writer = shard.writer.lock();
         // Before the pin: what is taken away now can be used at once.
         writer.prepare_room(now, shared);
+        if mutation.is_blind()
+            && let Edit::Put(mut put) = mutation.evaluate(None)
+        {
+            return writer.put(key, hash, &mut put, now, shared).map(applied);
+        }
         let pin = pin();
-        let (seat, old) = writer.seek(hash, key);
+        let (seat, old) = writer.seek(hash, key, shared);
         let present = old.map(|old| Present::of(old, shared));
         let stored = present.as_ref().and_then(|present| present.stored(shared, &pin));
         let view = stored
@@ -216,19 +275,12 @@ impl Cache {
             Change::Nothing => view.map_or(0, |view| view.meta.version),
             Change::Remove => {
                 if let Some(old) = old {
-                    writer.unlink(seat, old, shared);
+                    writer.unlink(seat, old.slot, old.len, shared);
                 }
                 0
             }
             Change::Record { new, access, is_main } => {
-                let passes = writer.passes;
-                let written = writer.write(&new, is_main, access, now, shared)?;
-                let (seat, old) = match writer.passes == passes {
-                    true => (seat, old),
-                    false => writer.seek(hash, key),
-                };
-                writer.link(seat, old, &written, shared)?;
-                written.version
+                writer.store(seat, old, hash, &new, is_main, access, now, shared)?
             }
             Change::Mark(access) => {
                 if let Some(old) = old {
@@ -289,7 +341,7 @@ impl Cache {
         let pin = pin();
         let presents: Vec<Option<Present>> = (0..keys.len())
             .map(|at| {
-                let (_, old) = writers[writer_of[at]].seek(hashes[at], keys[at]);
+                let (_, old) = writers[writer_of[at]].seek(hashes[at], keys[at], shared);
                 old.map(|old| Present::of(old, shared))
             })
             .collect();
@@ -344,7 +396,7 @@ impl Cache {
         let (mut added, mut rest) = (Vec::new(), Vec::with_capacity(done.len()));
         for (at, written) in done {
             let writer = &mut writers[writer_of[at]];
-            match (written, writer.seek(hashes[at], keys[at])) {
+            match (written, writer.seek(hashes[at], keys[at], shared)) {
                 (Some(written), (seat, None)) if linked.is_ok() => {
                     linked = writer.link(seat, None, &written, shared);
                     added.push(at);
@@ -355,18 +407,20 @@ impl Cache {
         if linked.is_err() {
             for at in added {
                 let writer = &mut writers[writer_of[at]];
-                if let (seat, Some(old)) = writer.seek(hashes[at], keys[at]) {
-                    writer.unlink(seat, old, shared);
+                if let (seat, Some(old)) = writer.seek(hashes[at], keys[at], shared) {
+                    writer.unlink(seat, old.slot, old.len, shared);
                 }
             }
         }
         for (at, written) in rest {
             let writer = &mut writers[writer_of[at]];
-            let (seat, old) = writer.seek(hashes[at], keys[at]);
+            let (seat, old) = writer.seek(hashes[at], keys[at], shared);
             match (written, old) {
                 (Some(written), _) if linked.is_err() => writer.abandon(&written, shared),
                 (Some(written), old) => linked = writer.link(seat, old, &written, shared),
-                (None, Some(old)) if linked.is_ok() => writer.unlink(seat, old, shared),
+                (None, Some(old)) if linked.is_ok() => {
+                    writer.unlink(seat, old.slot, old.len, shared)
+                }
                 (None, _) => {}
             }
         }

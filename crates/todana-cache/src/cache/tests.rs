@@ -218,7 +218,8 @@ fn most_records_are_guessed() {
         let key = format!("key{number:07}");
         let hash = cache.shared.hash_of(key.as_bytes());
         let shard = cache.shard(hash);
-        let place = shard.writer.lock().seek(hash, key.as_bytes()).1.unwrap().slot.place;
+        let place =
+            shard.writer.lock().seek(hash, key.as_bytes(), &cache.shared).1.unwrap().slot.place;
         match shard.index.home(hash).guess() {
             Some(slot) if slot.place == place => right += 1,
             Some(_) => wrong += 1,
