@@ -84,7 +84,9 @@ fn decode_key(key: &[u8], base64: bool) -> Result<Cow<'_, [u8]>, Fault> {
 
 fn too_many_words(words: &[u8], before: usize) -> bool {
     // The command, the key and the line end count, and what else stands before the flags.
-    Tokens::new(words).count() + 3 + before > WORDS_MAX
+    let most = WORDS_MAX - 3 - before;
+    // A word and a space take two bytes.
+    words.len() > 2 * most && Tokens::new(words).count() > most
 }
 
 fn debug<'a>(key: &'a [u8], mut tokens: Tokens<'a>, frames: &mut Vec<Frame<'a>>) -> Line {

@@ -8,7 +8,17 @@ use crate::{Fault, Lifetime};
 const OPAQUE_LEN_MAX: usize = 32;
 /// An opaque beyond its bound; told by every command.
 pub(super) const OPAQUE_TOO_LONG: Fault = Fault::Client("opaque token too long");
-const KNOWN: &[u8] = b"bNTRlOPLkstcfvhuqFCMJDIEx";
+/// The flags that there are, a bit each.
+const KNOWN: u128 = bits(b"bNTRlOPLkstcfvhuqFCMJDIEx");
+
+const fn bits(names: &[u8]) -> u128 {
+    let (mut bits, mut at) = (0, 0);
+    while at < names.len() {
+        bits |= 1 << names[at];
+        at += 1;
+    }
+    bits
+}
 
 /// The flags of a command, read.
 #[derive(Debug, Default, Clone, Copy)]
@@ -44,7 +54,7 @@ pub(super) fn read(words: &[u8]) -> Result<Flags, Fault> {
             return Err(Fault::Client("duplicate flag"));
         }
         seen |= 1 << name;
-        if !KNOWN.contains(&name) {
+        if KNOWN & (1 << name) == 0 {
             return Err(Fault::Client("invalid flag"));
         }
         let lifetime = || signed(argument).map(Lifetime::from_exptime).ok_or(BAD_TOKEN);
@@ -105,7 +115,9 @@ pub(super) fn read(words: &[u8]) -> Result<Flags, Fault> {
             _ => Ok(()),
         };
         // As memcached: the last wrong number is the one that is told.
-        failed = outcome.err().or(failed);
+        if let Err(fault) = outcome {
+            failed = Some(fault);
+        }
     }
     match failed {
         Some(fault) => Err(fault),
