@@ -30,7 +30,7 @@ const SMALL_PERCENT: usize = 5;
 /// Fetches after which a record of the small queue moves to the main queue.
 const PROMOTED_AFTER: u16 = 1;
 /// Percent of a segment's bytes that stay at most when it is evicted from, so that every pass makes room.
-const KEPT_PERCENT: usize = 85;
+const KEPT_PERCENT: usize = 95;
 /// Bytes of a moved record beside what it had, nearly always: its version, and a head.
 const MOVED_MORE: usize = 6;
 /// Records whose index lines are asked for together.

@@ -20,8 +20,8 @@ pub enum Error {
         /// Bytes.
         max: u64,
     },
-    /// The memory limit is reached and nothing may be evicted.
-    #[error("memory limit of {limit_bytes} bytes reached and evictions are off")]
+    /// The memory limit is reached and nothing can be evicted, or the system refuses memory.
+    #[error("no memory: the limit of {limit_bytes} bytes is reached, or the system has no more")]
     OutOfMemory {
         /// The limit.
         limit_bytes: u64,

@@ -51,6 +51,21 @@ pub enum Event {
     NotAccepted(usize, io::Error),
 }
 
+impl Event {
+    /// The key of the socket or file that it is about.
+    fn key(&self) -> Option<usize> {
+        match self {
+            Event::Woken => None,
+            Event::Readable(key)
+            | Event::Unsent(key, _)
+            | Event::Writable(key)
+            | Event::Broken(key)
+            | Event::Accepted(key, _)
+            | Event::NotAccepted(key, _) => Some(*key),
+        }
+    }
+}
+
 /// Wakes a ring from another thread.
 #[derive(Debug, Clone)]
 pub struct Waker(Arc<EventFd>);
@@ -271,6 +286,8 @@ impl Ring {
         self.end_standing(id.0);
         if let Some(Some(slot)) = self.slots.get_mut(id.0) {
             slot.closed = true;
+            let key = slot.key;
+            self.early.retain(|event| event.key() != Some(key));
             slot.discard(&mut self.buffers);
             if slot.awaits_room {
                 slot.cancels += 1;
