@@ -15,7 +15,7 @@ use todana_engine::{
     Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
     UnitMutation, UpdateStream, View,
 };
-use todana_index::Layout;
+use todana_index::{Layout, Pool};
 use todana_io::Arena;
 use todana_io::epoch::pin;
 use todana_record::{KEY_LEN_MAX, PartitionId, Position, Timestamp, VALUE_LEN_MAX};
@@ -36,6 +36,11 @@ const HUGE_FROM_BYTES: usize = 64 << 20;
 const RECORD_LEN: usize = 64;
 /// Records of a table of the index, roughly.
 const TABLE_LEN: usize = 2_048;
+/// The part of the limit that addresses for the index are taken for at first: enough for records of 40
+/// bytes. With more it takes more, a little farther to reach.
+const INDEX_PART: usize = 4;
+/// Limits above which each shard's index has a pool of its own, since one goes to 32 GiB.
+const ONE_POOL_MAX_BYTES: usize = 8 << 30;
 /// Tables that the job *ages* visits in one slice.
 const SWEEP_SLICE_TABLES: usize = 8;
 
@@ -83,10 +88,12 @@ impl Cache {
         let arena = Arena::new(segment_len, numbers * shard_count, huge).map_err(refused)?;
         let grain = (segment_len >> OFFSET_BITS).max(1);
         let tables = (shard_limit / RECORD_LEN / TABLE_LEN).max(4).next_power_of_two();
+        let pools = index_pools(limit, shard_count, huge).map_err(refused)?;
         let mut shards = Vec::with_capacity(shard_count);
         for shard in 0..shard_count {
-            let layout = Layout::dense(IndexWriter::TAG_BITS + tables.ilog2(), huge);
-            let index = IndexWriter::new(layout).map_err(refused)?;
+            let layout = Layout::dense(IndexWriter::TAG_BITS + tables.ilog2());
+            let pool = &pools[shard % pools.len()];
+            let index = IndexWriter::new(layout, pool).map_err(refused)?;
             let first = |from: usize, each: usize| u32::try_from(from + shard * each).unwrap_or(0);
             let large_each = (NUMBER_END - LARGE_FROM) as usize / shard_count;
             let large_from = LARGE_FROM as usize;
@@ -181,6 +188,12 @@ impl Cache {
         self.sweep_done_s.store(now.seconds(), Ordering::Relaxed);
         JobProgress::IdleUntil(now.plus_ms(SWEEP_PERIOD_S * 1_000))
     }
+}
+
+/// Memory for the indexes of all shards, or for each one's.
+fn index_pools(limit: usize, shard_count: usize, huge: bool) -> io::Result<Vec<Pool>> {
+    let count = if limit > ONE_POOL_MAX_BYTES { shard_count } else { 1 };
+    (0..count).map(|_| Pool::new((limit / INDEX_PART / count) as u64, huge)).collect()
 }
 
 /// The system has refused addresses, which are taken before memory is.

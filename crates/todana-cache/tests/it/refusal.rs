@@ -53,6 +53,18 @@ fn without_addresses_no_cache_is_made() {
     assert!(make(64 << 20).is_ok());
 }
 
+#[test]
+fn an_index_that_gets_fewer_addresses_takes_them_when_it_grows() {
+    if !is_alone("refusal::an_index_that_gets_fewer_addresses_takes_them_when_it_grows") {
+        return;
+    }
+    // Segments for eight times the limit, and 64 more for each of two shards, are 544 MiB; the index would
+    // begin with 16 MiB, and outgrows 8.
+    let subject = confined((544 + 10) << 20, || Subject::new(64 << 20));
+    (0..1_000_000).for_each(|n: u32| subject.set(&n.to_string(), b"", Expiry::NEVER).unwrap());
+    assert!((0..1_000_000).step_by(7).all(|n: u32| subject.is_there(&n.to_string())));
+}
+
 /// Stores empty values.
 struct SetAll(usize);
 
