@@ -7,6 +7,7 @@ use crate::shard::{Shard, Writer};
 use crate::shared::Shared;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use todana_engine::applying;
@@ -15,7 +16,7 @@ use todana_engine::{
     Listener, Look, Mutation, Progress, Snapshot, Statistics, StoreClock, StreamError,
     UnitMutation, UpdateStream, View,
 };
-use todana_index::Layout;
+use todana_index::{Layout, Pool};
 use todana_io::Arena;
 use todana_io::epoch::pin;
 use todana_record::{KEY_LEN_MAX, PartitionId, Position, Timestamp, VALUE_LEN_MAX};
@@ -28,14 +29,17 @@ const SHARD_COUNT_MAX: usize = 16;
 const SEGMENT_LEN: usize = 1 << OFFSET_BITS;
 /// Segments that there should be at most: longer ones make up for more memory.
 const SEGMENTS_WANTED: usize = 1 << 14;
-/// Bytes of a huge page, on most machines.
-const HUGE_PAGE_LEN: usize = 2 << 20;
 /// Limits from which on memory is taken in huge pages.
 const HUGE_FROM_BYTES: usize = 64 << 20;
 /// Bytes of a record, roughly, by which the index is laid out; it is right for others, if less so.
 const RECORD_LEN: usize = 64;
 /// Records of a table of the index, roughly.
 const TABLE_LEN: usize = 2_048;
+/// The part of the limit that addresses for the index are taken for at first: enough for records of 40
+/// bytes. With more it takes more, a little farther to reach.
+const INDEX_PART: usize = 4;
+/// Limits above which each shard's index has a pool of its own, since one goes to 32 GiB.
+const ONE_POOL_MAX_BYTES: usize = 8 << 30;
 /// Tables that the job *ages* visits in one slice, under a shard's lock: 1 MiB of the index, some 0.1 ms. A slice
 /// a millisecond reaches 4 billion records within a period.
 const SWEEP_SLICE_TABLES: usize = 64;
@@ -74,26 +78,28 @@ impl Cache {
         let shard_limit = limit / shard_count;
         let longest = (limit / SEGMENTS_WANTED).next_power_of_two().max(SEGMENT_LEN);
         let segment_len = (shard_limit / 32).next_power_of_two().clamp(4_096, longest);
-        // The limit may be raised later: addresses cost nothing. Each shard's begin with a huge page.
-        let a_page = (HUGE_PAGE_LEN / segment_len).max(1);
-        let most = (LARGE_FROM as usize - 1) / shard_count / a_page * a_page;
-        let numbers = shard_limit.saturating_mul(GROWTH_MAX) / segment_len + 64;
-        let numbers = numbers.next_multiple_of(a_page).min(most);
+        // The limit may be raised later: addresses cost nothing.
+        let most = (LARGE_FROM as usize - 1) / shard_count;
+        let numbers = (shard_limit.saturating_mul(GROWTH_MAX) / segment_len + 64).min(most);
         let refused = |error| refused_addresses(options.memory_limit_bytes, &error);
         let huge = limit >= HUGE_FROM_BYTES;
         let arena = Arena::new(segment_len, numbers * shard_count, huge).map_err(refused)?;
         let tables = (shard_limit / RECORD_LEN / TABLE_LEN).max(4).next_power_of_two();
+        let pools = index_pools(limit, shard_count, huge).map_err(refused)?;
         let mut shards = Vec::with_capacity(shard_count);
         for shard in 0..shard_count {
-            let layout = Layout::dense(IndexWriter::TAG_BITS + tables.ilog2(), huge);
-            let index = IndexWriter::new(layout).map_err(refused)?;
-            let first = |from: usize, each: usize| u32::try_from(from + shard * each).unwrap_or(0);
-            let large_each = (NUMBER_END - LARGE_FROM) as usize / shard_count;
-            let large_from = LARGE_FROM as usize;
-            let small = first(1, numbers)..first(1 + numbers, numbers);
-            let large = first(large_from, large_each)..first(large_from + large_each, large_each);
+            let layout = Layout::dense(IndexWriter::TAG_BITS + tables.ilog2());
+            let pool = &pools[shard % pools.len()];
+            let index = IndexWriter::new(layout, pool).map_err(refused)?;
+            let (small, large) = numbers_of(shard, shard_count, numbers);
             let shared_index = index.index().clone();
-            let writer = Writer::new(index, shard_limit, small, large, Grain::of(segment_len));
+            let writer = Writer::new(
+                index,
+                shard_limit,
+                (small, shard_count.ilog2()),
+                large,
+                Grain::of(segment_len),
+            );
             shards.push(Shard { index: shared_index, writer: Mutex::new(writer) });
         }
         Ok(Cache {
@@ -181,6 +187,25 @@ impl Cache {
         self.sweep_done_s.store(now.seconds(), Ordering::Relaxed);
         JobProgress::IdleUntil(now.plus_ms(SWEEP_PERIOD_S * 1_000))
     }
+}
+
+/// Memory for the indexes of all shards, or for each one's.
+fn index_pools(limit: usize, shard_count: usize, huge: bool) -> io::Result<Vec<Pool>> {
+    let count = if limit > ONE_POOL_MAX_BYTES { shard_count } else { 1 };
+    (0..count).map(|_| Pool::new((limit / INDEX_PART / count) as u64, huge)).collect()
+}
+
+/// Numbers of a shard's segments, of which each `shard_count`th is its own, and of its large records.
+///
+/// The shards' segments lie between each other: all fill about as fast, so what is used of the arena is its
+/// beginning, and of its huge pages only the last few are used in part.
+fn numbers_of(shard: usize, shard_count: usize, segments: usize) -> (Range<u32>, Range<u32>) {
+    let range = |from: usize, len: usize| {
+        u32::try_from(from).unwrap_or(0)..u32::try_from(from + len).unwrap_or(0)
+    };
+    let small = range(1 + shard, segments * shard_count - shard);
+    let large_each = (NUMBER_END - LARGE_FROM) as usize / shard_count;
+    (small, range(LARGE_FROM as usize + shard * large_each, large_each))
 }
 
 /// The system has refused addresses, which are taken before memory is.

@@ -70,32 +70,42 @@ impl Segment {
     }
 }
 
-/// Segments of a shard by number.
+/// Segments of a shard by number. The shards' numbers take turns, so that all begin their segments in the
+/// same huge pages.
 #[derive(Debug)]
 pub(crate) struct SegmentTable {
     first: u32,
+    /// The binary logarithm of the distance from a number of the shard to the next.
+    shift: u32,
     grain: Grain,
     segments: Vec<Option<Segment>>,
 }
 
 impl SegmentTable {
-    /// For numbers from `first` on.
-    pub(crate) fn new(first: u32, grain: Grain) -> SegmentTable {
-        SegmentTable { first, grain, segments: Vec::new() }
+    /// For every `1 << shift`th number from `first` on.
+    pub(crate) fn new(first: u32, shift: u32, grain: Grain) -> SegmentTable {
+        SegmentTable { first, shift, grain, segments: Vec::new() }
+    }
+
+    /// Numbers of large records lie beyond all.
+    #[inline]
+    fn at(&self, number: u32) -> usize {
+        (number.wrapping_sub(self.first) >> self.shift) as usize
     }
 
     #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&Segment> {
-        self.segments.get(number.wrapping_sub(self.first) as usize)?.as_ref()
+        self.segments.get(self.at(number))?.as_ref()
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Segment> {
-        self.segments.get_mut(number.wrapping_sub(self.first) as usize)?.as_mut()
+        let at = self.at(number);
+        self.segments.get_mut(at)?.as_mut()
     }
 
     pub(crate) fn insert(&mut self, number: u32, segment: Segment) {
-        let at = number.wrapping_sub(self.first) as usize;
+        let at = self.at(number);
         if self.segments.len() <= at {
             self.segments.resize_with(at + 1, || None);
         }
@@ -103,7 +113,8 @@ impl SegmentTable {
     }
 
     pub(crate) fn remove(&mut self, number: u32) -> Option<Segment> {
-        self.segments.get_mut(number.wrapping_sub(self.first) as usize)?.take()
+        let at = self.at(number);
+        self.segments.get_mut(at)?.take()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Segment> {

@@ -14,6 +14,7 @@ use crate::shared::{Shared, Wanted};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::iter::StepBy;
 use std::ops::Range;
 use std::sync::Arc;
 use todana_engine::Error;
@@ -87,7 +88,7 @@ pub(crate) struct Writer {
     /// Segments that somebody may still look at.
     limbo: VecDeque<Retired>,
     /// Numbers of segments that were never used, and of some whose memory was given back.
-    numbers: Range<u32>,
+    numbers: StepBy<Range<u32>>,
     returned: Vec<u32>,
     large_numbers: Range<u32>,
     /// Numbers of large records that are gone, each to be used again once its mark is over.
@@ -130,23 +131,24 @@ pub(crate) struct Old {
 }
 
 impl Writer {
+    /// A shard has each `1 << shift`th of a range of numbers for its segments.
     pub(crate) fn new(
         index: IndexWriter,
         limit_bytes: usize,
-        numbers: Range<u32>,
+        (numbers, shift): (Range<u32>, u32),
         large_numbers: Range<u32>,
         grain: Grain,
     ) -> Writer {
         Writer {
             index,
-            segments: SegmentTable::new(numbers.start, grain),
+            segments: SegmentTable::new(numbers.start, shift, grain),
             larges: HashMap::new(),
             small: Queue::default(),
             main: Queue::default(),
             ghost: Ghost::default(),
             free: Vec::new(),
             limbo: VecDeque::new(),
-            numbers,
+            numbers: numbers.step_by(1 << shift),
             returned: Vec::new(),
             large_numbers,
             free_large: VecDeque::new(),

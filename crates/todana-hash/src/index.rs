@@ -8,6 +8,10 @@ const OFFSET_BITS: u32 = 26;
 /// Bits of the number of a segment; 0 is no segment.
 const SLOT_BITS: u32 = 16;
 
+/// Bytes of addresses that an index takes at first: enough for some twenty million records. With more it
+/// takes more, a little farther to reach.
+const INDEX_ADDRESSES_LEN: u64 = 256 << 20;
+
 /// Where a record lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
@@ -48,5 +52,6 @@ pub(crate) fn new_index(records: u64) -> std::io::Result<IndexWriter> {
         0x0400_0000..0x0004_0000_0000 => 40,
         _ => 48,
     };
-    IndexWriter::new(todana_index::Layout::quick(bits))
+    let pool = todana_index::Pool::new(INDEX_ADDRESSES_LEN, true)?;
+    IndexWriter::new(todana_index::Layout::quick(bits), &pool)
 }

@@ -1,19 +1,18 @@
 //! The index's one writer.
 
-use super::arena::{Allocator, Arena, UNIT_SLOTS, UNITS_MAX};
+use super::arena::{Pool, UNIT_SLOTS, UNITS_MAX};
 use super::deferred::{Deferred, Queue};
 use super::{Check, DEPTH_MAX, Directory, Entry, Index, LINE_LEN, Pointer, Search, Word, empty};
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 /// Changes the index. There is one; readers go on meanwhile.
 #[derive(Debug)]
 pub struct IndexWriter<P> {
     pub(super) index: Arc<Index<P>>,
-    allocator: Allocator,
-    /// Entries of the table that begins at a unit.
+    /// Entries of each table, by its first place in the directory.
     lens: Vec<u16>,
     len: u64,
     pub(super) queue: Queue<P>,
@@ -38,24 +37,24 @@ pub struct Layout {
     /// Bits of the hash that order the entries: from the bits of a tag to 48, and 32 more than those of a
     /// tag at most. There is a table for each value of the bits beyond those of a tag from the beginning.
     pub bits: u32,
-    /// Whether memory is asked for in huge pages.
-    pub huge: bool,
     /// Sixteenths of a table's slots that are filled when it is enlarged: 14 or 15.
     pub full: usize,
     /// The part by which it is enlarged then: 4 for a quarter. Each entry is copied about as often in its
     /// life.
     pub step: u32,
+    /// Units of 128 bytes that the length of a table is a multiple of: a power of two, 128 at most.
+    pub grain: u32,
 }
 
 impl Layout {
     /// Quick puts: eleven bytes an entry.
     pub const fn quick(bits: u32) -> Layout {
-        Layout { bits, huge: true, full: 14, step: 4 }
+        Layout { bits, full: 14, step: 4, grain: 4 }
     }
 
     /// Little memory: nine and a half bytes an entry.
-    pub const fn dense(bits: u32, huge: bool) -> Layout {
-        Layout { bits, huge, full: 15, step: 8 }
+    pub const fn dense(bits: u32) -> Layout {
+        Layout { bits, full: 15, step: 8, grain: 1 }
     }
 
     const fn is_full(self, len: usize, slots: usize) -> bool {
@@ -66,17 +65,13 @@ impl Layout {
     fn units_for(self, len: usize) -> u32 {
         let slots = len + len / self.step as usize + 8;
         let units = u32::try_from(slots.div_ceil(UNIT_SLOTS)).unwrap_or(UNITS_MAX);
-        // Few different sizes: what one table leaves fits another.
-        let units = if self.is_dense() { units.next_multiple_of(2) } else { units };
-        units.clamp(1, UNITS_MAX)
+        units.next_multiple_of(self.grain).clamp(self.grain, UNITS_MAX)
     }
 
-    const fn is_dense(self) -> bool {
-        self.step > 4
-    }
-
-    const fn least_left(self) -> u32 {
-        if self.is_dense() { 14 } else { 0 }
+    /// Units of a table that takes the place of one with so many.
+    fn units_after(self, units: u32) -> u32 {
+        let more = units / self.step;
+        units + (more - more % self.grain).max(self.grain)
     }
 }
 
@@ -84,28 +79,25 @@ impl<P: Pointer> IndexWriter<P> {
     /// Bits of a tag.
     pub const TAG_BITS: u32 = Entry::<P>::TAG_BITS;
 
-    /// An empty index.
+    /// An empty index, whose tables are in a pool's memory. What it has there it keeps, even when it is
+    /// dropped before the pool is.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn new(layout: Layout) -> io::Result<IndexWriter<P>> {
+    pub fn new(layout: Layout, pool: &Pool) -> io::Result<IndexWriter<P>> {
         let bits = layout.bits;
         let directory = Directory::new(bits - Entry::<P>::TAG_BITS);
+        pool.join();
         let index = Arc::new(Index {
             bits,
             directory,
-            arena: Arena::new(layout.huge),
+            pool: pool.clone(),
+            units: AtomicU32::new(0),
             deferred: Deferred::default(),
             pointers: PhantomData,
         });
-        let mut writer = IndexWriter {
-            index,
-            allocator: Allocator::new(layout.least_left()),
-            lens: Vec::new(),
-            len: 0,
-            queue: Queue::new(),
-            layout,
-        };
+        let mut writer =
+            IndexWriter { index, lens: Vec::new(), len: 0, queue: Queue::new(), layout };
         writer.clear()?;
         Ok(writer)
     }
@@ -125,16 +117,23 @@ impl<P: Pointer> IndexWriter<P> {
         self.len == 0
     }
 
-    fn table_len(&self, word: Word) -> usize {
-        self.lens.get(word.unit() as usize).copied().map_or(0, usize::from)
+    /// A table's first place in the directory.
+    #[inline]
+    fn place_of(&self, hash: u64, word: Word) -> usize {
+        (hash >> (64 - word.depth()) << (self.depth() - word.depth())) as usize
     }
 
-    fn set_len(&mut self, unit: u32, len: usize) {
-        let unit = unit as usize;
-        if self.lens.len() <= unit {
-            self.lens.resize(unit + 1, 0);
+    #[inline]
+    fn table_len(&self, hash: u64, word: Word) -> usize {
+        self.lens.get(self.place_of(hash, word)).copied().map_or(0, usize::from)
+    }
+
+    #[inline]
+    fn set_len(&mut self, hash: u64, word: Word, len: usize) {
+        let place = self.place_of(hash, word);
+        if let Some(its) = self.lens.get_mut(place) {
+            *its = u16::try_from(len).unwrap_or(u16::MAX);
         }
-        self.lens[unit] = u16::try_from(len).unwrap_or(u16::MAX);
     }
 
     fn word(&self, hash: u64) -> Word {
@@ -145,7 +144,7 @@ impl<P: Pointer> IndexWriter<P> {
     fn store_word(&self, hash: u64, word: Word) {
         let depth = self.depth();
         let copies = 1_usize << (depth - word.depth());
-        let first = (hash >> (64 - word.depth())) as usize * copies;
+        let first = self.place_of(hash, word);
         for place in self.index.directory.level(depth).iter().skip(first).take(copies) {
             place.store(word.0, Ordering::Release);
         }
@@ -178,7 +177,7 @@ impl<P: Pointer> IndexWriter<P> {
     /// Points the entry of a seat elsewhere.
     #[inline]
     pub fn set(&self, seat: Seat, pointer: P) {
-        let slots = self.index.arena.slots(seat.word.unit(), seat.word.units());
+        let slots = self.index.pool.slots(seat.word.unit(), seat.word.units());
         if let Some(slot) = seat.at.and_then(|at| slots.get(at)) {
             slot.store(Entry::new(self.index.q(seat.hash), pointer).0, Ordering::Release);
         }
@@ -191,12 +190,12 @@ impl<P: Pointer> IndexWriter<P> {
     #[inline]
     pub fn insert(&mut self, seat: Seat, pointer: P) -> io::Result<()> {
         let slots = seat.word.units() as usize * UNIT_SLOTS;
-        let len = self.table_len(seat.word) + 1;
+        let len = self.table_len(seat.hash, seat.word) + 1;
         if seat.at.is_none() || self.layout.is_full(len, slots) {
             return self.insert_enlarged(seat.hash, pointer);
         }
         self.set(seat, pointer);
-        self.set_len(seat.word.unit(), len);
+        self.set_len(seat.hash, seat.word, len);
         self.len += 1;
         Ok(())
     }
@@ -211,8 +210,8 @@ impl<P: Pointer> IndexWriter<P> {
     /// Removes the entry of a seat.
     #[inline]
     pub fn remove(&mut self, seat: Seat) {
-        let Seat { word, at: Some(at), .. } = seat else { return };
-        let slots = self.index.arena.slots(word.unit(), word.units());
+        let Seat { word, hash, at: Some(at) } = seat else { return };
+        let slots = self.index.pool.slots(word.unit(), word.units());
         let Some(slot) = slots.get(at) else { return };
         let line = self.index.lines(word).get(at / LINE_LEN);
         if line.is_some_and(|line| empty(line) != 0) {
@@ -221,7 +220,7 @@ impl<P: Pointer> IndexWriter<P> {
         } else {
             self.take_back(seat, at);
         }
-        self.set_len(word.unit(), self.table_len(word).saturating_sub(1));
+        self.set_len(hash, word, self.table_len(hash, word).saturating_sub(1));
         self.len -= 1;
     }
 
@@ -230,7 +229,7 @@ impl<P: Pointer> IndexWriter<P> {
     fn take_back(&self, seat: Seat, at: usize) {
         let Seat { mut word, hash, .. } = seat;
         let (slots, lines) =
-            (self.index.arena.slots(word.unit(), word.units()), self.index.lines(word));
+            (self.index.pool.slots(word.unit(), word.units()), self.index.lines(word));
         let way = |from: usize, to: usize| (to + lines.len() - from) % lines.len();
         let mut hole = at;
         for step in 1..lines.len() {
@@ -275,7 +274,7 @@ impl<P: Pointer> IndexWriter<P> {
                 return None;
             }
             let word = self.word(q << (64 - bits));
-            for slot in self.index.arena.slots(word.unit(), word.units()) {
+            for slot in self.index.pool.slots(word.unit(), word.units()) {
                 let old = Entry::<P>::of(slot.load(Ordering::Relaxed));
                 if old.0 == 0 {
                     continue;
@@ -296,14 +295,15 @@ impl<P: Pointer> IndexWriter<P> {
     /// Copies the table of a hash into a larger one or two.
     fn enlarge(&mut self, hash: u64) -> io::Result<()> {
         let word = self.word(hash);
-        let units = word.units() + (word.units() / self.layout.step).max(1);
+        let units = self.layout.units_after(word.units());
         if units <= UNITS_MAX {
-            let new = self.copy(word, units, word.depth(), 0)?;
+            let (new, len) = self.copy(word, units, word.depth(), 0)?;
+            self.set_len(hash, new, len);
             self.store_word(hash, new);
         } else {
             self.split(hash, word)?;
         }
-        self.allocator.put(word.unit(), word.units());
+        self.put(word);
         Ok(())
     }
 
@@ -316,20 +316,17 @@ impl<P: Pointer> IndexWriter<P> {
         let half = 1_u64 << (self.index.bits - depth);
         let is_high = |entry: &Entry<P>| entry.tag() & half != 0;
         let high_len = self.index.entries(word).filter(is_high).count();
-        let low_len = self.table_len(word).saturating_sub(high_len);
-        let low = self.copy(word, self.layout.units_for(low_len), depth, 0)?;
-        let high = match self.copy(word, self.layout.units_for(high_len), depth, half) {
-            Ok(high) => high,
-            Err(error) => {
-                self.allocator.put(low.unit(), low.units());
-                return Err(error);
-            }
-        };
+        let low_len = self.table_len(hash, word).saturating_sub(high_len);
+        let (low, low_len) = self.copy(word, self.layout.units_for(low_len), depth, 0)?;
+        let copied = self.copy(word, self.layout.units_for(high_len), depth, half);
+        let (high, high_len) = copied.inspect_err(|_| self.put(low))?;
         let old = self.depth();
         if depth > old {
             self.double();
         }
         let bit = 1_u64 << (64 - depth);
+        self.set_len(hash & !bit, low, low_len);
+        self.set_len(hash | bit, high, high_len);
         self.store_word(hash & !bit, low);
         self.store_word(hash | bit, high);
         // Whoever still reads the old level shall know it before anything else changes.
@@ -347,6 +344,7 @@ impl<P: Pointer> IndexWriter<P> {
         for (place, word) in directory.make_level(depth + 1).iter().zip(twice) {
             place.store(word, Ordering::Release);
         }
+        self.lens = self.lens.iter().flat_map(|len| [*len, 0]).collect();
         directory.depth.store(depth + 1, Ordering::Release);
     }
 
@@ -358,45 +356,53 @@ impl<P: Pointer> IndexWriter<P> {
     }
 
     /// Takes an empty table.
-    fn table(&mut self, units: u32, depth: u32, sequence: u64) -> io::Result<Word> {
-        let unit = self.allocator.take(&self.index.arena, units)?;
+    fn table(&self, units: u32, depth: u32, sequence: u64) -> io::Result<Word> {
+        let unit = self.index.pool.take(units)?;
+        self.index.units.fetch_add(units, Ordering::Relaxed);
         let word = Word::new(unit, units, depth, sequence);
-        // Who sees what is stored here from now on sees that the memory's last table has left it.
+        // Who sees what is stored here from now on sees that the memory's last table has left it: this
+        // index's own, or another's, whose writer has given it back under the pool's lock after that.
         fence(Ordering::Release);
         for slot in self.index.lines(word).as_flattened() {
             slot.store(0, Ordering::Relaxed);
         }
-        self.set_len(unit, 0);
         Ok(word)
     }
 
+    /// Gives the memory of a table back that no word leads to any more.
+    fn put(&self, word: Word) {
+        self.index.units.fetch_sub(word.units(), Ordering::Relaxed);
+        self.index.pool.put(word.unit(), word.units());
+    }
+
     /// Copies the entries of a table into a new one of so many units, which has room for them; of a
-    /// deeper one, those whose next bit is that of `half`.
-    fn copy(&mut self, old: Word, units: u32, depth: u32, half: u64) -> io::Result<Word> {
+    /// deeper one, those whose next bit is that of `half`. Says how many there are.
+    fn copy(&self, old: Word, units: u32, depth: u32, half: u64) -> io::Result<(Word, usize)> {
         let word = self.table(units, depth, old.sequence() + 2)?;
-        let (lines, slots) =
-            (self.index.lines(word), self.index.arena.slots(word.unit(), word.units()));
-        let mask = if depth == old.depth() { 0 } else { 1_u64 << (self.index.bits - depth) };
+        let lines = self.index.lines(word);
+        // As `Index::home` has it, with all that is the same for each entry taken out.
+        let span = self.index.bits - depth;
+        let (rest, count) = ((1_u64 << span) - 1, lines.len() as u64);
+        let mask = if depth == old.depth() { 0 } else { 1_u64 << span };
         let mut filled = [0_u8; LINES_MAX];
         let mut len = 0;
-        for slot in self.index.arena.slots(old.unit(), old.units()) {
+        for slot in self.index.pool.slots(old.unit(), old.units()) {
             let entry = Entry::<P>::of(slot.load(Ordering::Relaxed));
             if entry.0 == 0 || entry.tag() & mask != half {
                 continue;
             }
-            let mut at = self.index.home_line(entry.tag(), depth, lines.len());
+            let mut at = (((entry.tag() & rest) * count) >> span) as usize;
             while usize::from(filled[at % LINES_MAX]) == LINE_LEN {
                 at = if at + 1 == lines.len() { 0 } else { at + 1 };
             }
             let filled = &mut filled[at % LINES_MAX];
-            if let Some(place) = slots.get(at * LINE_LEN + usize::from(*filled)) {
-                place.store(entry.0, Ordering::Relaxed);
+            if let Some(line) = lines.get(at) {
+                line[usize::from(*filled) % LINE_LEN].store(entry.0, Ordering::Relaxed);
                 *filled += 1;
                 len += 1;
             }
         }
-        self.set_len(word.unit(), len);
-        Ok(word)
+        Ok((word, len))
     }
 
     /// Removes every entry.
@@ -405,10 +411,7 @@ impl<P: Pointer> IndexWriter<P> {
     /// When there is no memory; nothing has changed then.
     pub fn clear(&mut self) -> io::Result<()> {
         let (old, depth) = (self.depth(), self.index.bits - Entry::<P>::TAG_BITS);
-        let mut fresh = Vec::with_capacity(1 << depth);
-        for _ in 0..1_u64 << depth {
-            fresh.push(self.table(1, depth, 0)?);
-        }
+        let fresh = self.fresh(depth)?;
         let words = self.index.directory.level(old).iter();
         let mut tables: Vec<Word> = words.map(|word| Word(word.load(Ordering::Relaxed))).collect();
         tables.dedup_by_key(|word| word.unit());
@@ -419,10 +422,24 @@ impl<P: Pointer> IndexWriter<P> {
         if old > depth {
             self.leave(old);
         }
-        for word in tables {
-            self.allocator.put(word.unit(), word.units());
-        }
+        tables.into_iter().filter(|word| *word != Word::RELOAD).for_each(|word| self.put(word));
+        self.lens = vec![0; 1 << depth];
         self.len = 0;
         Ok(())
+    }
+
+    /// The tables of an empty index.
+    fn fresh(&self, depth: u32) -> io::Result<Vec<Word>> {
+        let mut fresh = Vec::with_capacity(1 << depth);
+        for _ in 0..1_u64 << depth {
+            match self.table(self.layout.grain, depth, 0) {
+                Ok(word) => fresh.push(word),
+                Err(error) => {
+                    fresh.into_iter().for_each(|word| self.put(word));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(fresh)
     }
 }

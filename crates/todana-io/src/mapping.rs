@@ -6,6 +6,7 @@ use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// A file's bytes as memory, read only.
@@ -43,26 +44,35 @@ impl Deref for Mapping {
 pub const HUGE_PAGE_LEN: usize = 2 << 20;
 
 /// An array of atomic words, zero at first, in huge pages where the system has them. Memory is taken
-/// when it is first touched.
-#[derive(Debug)]
+/// when it is first touched. A clone is the same array.
+#[derive(Debug, Clone)]
 pub struct Words {
-    // Keeps the memory; the words are reached through the pointer that it had when it was made.
-    memory: MmapMut,
-    len: usize,
+    // Beside the memory, so that it is found without a look at its keeper: readers come here for each key.
+    words: &'static [AtomicU64],
+    _memory: Arc<MmapMut>,
 }
 
 impl Words {
-    /// `len` words. With `huge`, in huge pages: fewer misses, but 2 MiB are taken at once.
+    /// `len` words, which cost addresses alone until they are touched. With `huge`, in huge pages: fewer
+    /// misses, but 2 MiB are taken at once.
     ///
     /// # Errors
-    /// What the operating system says when memory is short.
+    /// What the operating system says when it has no addresses left.
     pub fn zeroed(len: usize, huge: bool) -> io::Result<Words> {
-        let memory = MmapOptions::new().len(len.max(1) * size_of::<AtomicU64>()).map_anon()?;
+        let bytes = len.max(1).checked_mul(size_of::<AtomicU64>());
+        let bytes = bytes.ok_or(io::ErrorKind::OutOfMemory)?;
+        let mut memory = MmapOptions::new().len(bytes).no_reserve_swap().map_anon()?;
         if huge {
             // Advice only: a refusal changes nothing.
             let _ = memory.advise(Advice::HugePage);
         }
-        Ok(Words { memory, len })
+        let start = memory.as_mut_ptr().cast::<AtomicU64>();
+        // SAFETY: the memory is `len` words long, aligned to a page, zeroed by the system, and from here on
+        // never reached but through these atomics. It lives as long as this array or a clone of it does,
+        // since each keeps it, and so as long as any borrow that `deref` gives: that is of the array's own
+        // life, and the field goes nowhere else.
+        let words = unsafe { std::slice::from_raw_parts(start, len) };
+        Ok(Words { words, _memory: Arc::new(memory) })
     }
 }
 
@@ -71,10 +81,7 @@ impl Deref for Words {
 
     #[inline]
     fn deref(&self) -> &[AtomicU64] {
-        let start = self.memory.as_ptr().cast::<AtomicU64>();
-        // SAFETY: the memory is `len` words long, aligned to a page, zeroed by the system, lives as long
-        // as `self`, and is never reached but through the atomics that this gives.
-        unsafe { std::slice::from_raw_parts(start, self.len) }
+        self.words
     }
 }
 
@@ -91,7 +98,7 @@ pub struct Tail {
 /// The right to append to a [`Tail`].
 #[derive(Debug)]
 pub struct TailWriter {
-    tail: std::sync::Arc<Tail>,
+    tail: Arc<Tail>,
     len: usize,
 }
 
@@ -100,11 +107,11 @@ impl Tail {
     ///
     /// # Errors
     /// What the operating system says when memory is short.
-    pub fn with_capacity(capacity: usize) -> io::Result<(std::sync::Arc<Tail>, TailWriter)> {
+    pub fn with_capacity(capacity: usize) -> io::Result<(Arc<Tail>, TailWriter)> {
         let memory = MmapOptions::new().len(capacity.max(1)).map_anon()?;
         let _ = memory.advise(Advice::HugePage);
         let published = std::sync::atomic::AtomicUsize::new(0);
-        let tail = std::sync::Arc::new(Tail { memory, published });
+        let tail = Arc::new(Tail { memory, published });
         Ok((tail.clone(), TailWriter { tail, len: 0 }))
     }
 
@@ -113,10 +120,8 @@ impl Tail {
     ///
     /// # Errors
     /// The tail, still in use.
-    pub fn recycle(
-        mut tail: std::sync::Arc<Tail>,
-    ) -> Result<(std::sync::Arc<Tail>, TailWriter), std::sync::Arc<Tail>> {
-        let Some(owned) = std::sync::Arc::get_mut(&mut tail) else { return Err(tail) };
+    pub fn recycle(mut tail: Arc<Tail>) -> Result<(Arc<Tail>, TailWriter), Arc<Tail>> {
+        let Some(owned) = Arc::get_mut(&mut tail) else { return Err(tail) };
         *owned.published.get_mut() = 0;
         Ok((tail.clone(), TailWriter { tail, len: 0 }))
     }
@@ -155,7 +160,7 @@ impl TailWriter {
     }
 
     /// What is appended to.
-    pub fn tail(&self) -> &std::sync::Arc<Tail> {
+    pub fn tail(&self) -> &Arc<Tail> {
         &self.tail
     }
 
@@ -252,7 +257,14 @@ mod tests {
         let words = Words::zeroed(1_000, true).unwrap();
         assert!(words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
         words[999].store(7, Ordering::Release);
-        assert_eq!((words.len(), words[999].load(Ordering::Acquire)), (1_000, 7));
+        let same = words.clone();
+        drop(words);
+        assert_eq!((same.len(), same[999].load(Ordering::Acquire)), (1_000, 7));
+    }
+
+    #[test]
+    fn words_that_the_system_refuses_are_an_error() {
+        assert!(Words::zeroed(1 << 57, false).is_err() && Words::zeroed(usize::MAX, true).is_err());
     }
 
     #[test]
