@@ -15,7 +15,11 @@ use todana_record::Timestamp;
 const GROUP: usize = 32;
 const KEY_LEN: usize = 26;
 const VALUE_LEN: usize = 64;
-const GETS: u64 = 4_000_000;
+const GETS: u64 = 1 << 22;
+/// Different draws of keys; they are gone through several times.
+const KEYS: u64 = 1 << 20;
+/// Rounds of writing over: the first ones take new memory until the limit is reached.
+const ROUNDS: usize = 8;
 
 struct Set<'a>(&'a [u8]);
 impl Mutation for Set<'_> {
@@ -52,13 +56,18 @@ fn fill(cache: &Cache, records: u64, now: Timestamp) -> Result<f64, Error> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-fn one_by_one(cache: &Cache, records: u64, seed: u64, now: Timestamp) -> u64 {
+/// Keys in the order in which they are asked for, made before anybody looks at the clock.
+fn draw(records: u64, seed: u64) -> Vec<[u8; KEY_LEN]> {
     let mut random = Generator::new(seed);
+    (0..KEYS).map(|_| key(random.below(records))).collect()
+}
+
+fn one_by_one(cache: &Cache, keys: &[[u8; KEY_LEN]], now: Timestamp) -> u64 {
     let mut sum = 0;
-    for _ in 0..GETS {
-        // The next key is known only when this value is: no two overlap.
-        let number = (random.next_u64().wrapping_add(sum & 1)) % records;
-        cache.get(&key(number), now, &mut |found| {
+    for at in 0..GETS {
+        // Which key is next is known only when this value is: no two overlap.
+        let at = usize::try_from(at ^ (sum & 1)).unwrap_or(0) % keys.len();
+        cache.get(&keys[at], now, &mut |found| {
             if let Found::Record(view) = found {
                 sum += u64::from(view.value.as_bytes().unwrap_or_default()[0]);
             }
@@ -68,12 +77,16 @@ fn one_by_one(cache: &Cache, records: u64, seed: u64, now: Timestamp) -> u64 {
     sum
 }
 
-fn in_groups(cache: &Cache, records: u64, seed: u64, now: Timestamp) -> u64 {
-    let mut random = Generator::new(seed);
+/// The keys in groups, all of them often enough.
+fn groups(keys: &[[u8; KEY_LEN]]) -> impl Iterator<Item = [&[u8]; GROUP]> {
+    let rounds = usize::try_from(GETS).unwrap_or(0) / keys.len();
+    let groups = keys.as_chunks::<GROUP>().0;
+    (0..rounds).flat_map(move |_| groups).map(|group| group.each_ref().map(|key| &key[..]))
+}
+
+fn in_groups(cache: &Cache, keys: &[[u8; KEY_LEN]], now: Timestamp) -> u64 {
     let mut sum = 0;
-    for _ in 0..GETS / GROUP as u64 {
-        let keys: [[u8; KEY_LEN]; GROUP] = std::array::from_fn(|_| key(random.below(records)));
-        let keys: [&[u8]; GROUP] = std::array::from_fn(|at| &keys[at][..]);
+    for keys in groups(keys) {
         cache.get_many(&keys, now, &mut |_, found| {
             if let Found::Record(view) = found {
                 sum += u64::from(view.value.as_bytes().unwrap_or_default()[0]);
@@ -82,6 +95,17 @@ fn in_groups(cache: &Cache, records: u64, seed: u64, now: Timestamp) -> u64 {
         });
     }
     sum
+}
+
+/// Writes records over, as a server does that has many requests at once: announced in groups.
+fn overwrite(cache: &Cache, keys: &[[u8; KEY_LEN]], now: Timestamp) -> Result<(), Error> {
+    for keys in groups(keys) {
+        cache.expect(&keys);
+        for key in keys {
+            cache.update(key, now, &mut Set(&[8; VALUE_LEN]))?;
+        }
+    }
+    Ok(())
 }
 
 /// Two levels of memory and nothing else: a line of an index leads to a record elsewhere.
@@ -146,14 +170,14 @@ fn ns_each(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e9 / GETS as f64
 }
 
-fn threads(caches: &[&Cache; 2], records: u64, now: Timestamp) -> f64 {
+fn threads(caches: &[&Cache; 2], keys: &[Vec<[u8; KEY_LEN]>; 2], now: Timestamp) -> f64 {
     let start = Instant::now();
     let sum = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        for (seed, cache) in (0..).zip(caches) {
+        for (keys, cache) in keys.iter().zip(caches) {
             let sum = &sum;
             scope.spawn(move || {
-                sum.fetch_add(in_groups(cache, records, seed, now), Ordering::Relaxed);
+                sum.fetch_add(in_groups(cache, keys, now), Ordering::Relaxed);
             });
         }
     });
@@ -182,12 +206,13 @@ fn run() -> Result<(), Error> {
         each(statistics.index_bytes)
     );
     println!("accounted      {:8.1} B a record", each(statistics.memory_bytes));
-    for _ in 0..2 {
+    let drawn = [draw(records, 1), draw(records, 2)];
+    for keys in &drawn {
         let start = Instant::now();
-        let sum = one_by_one(&cache, records, 1, now);
+        let sum = one_by_one(&cache, keys, now);
         println!("get            {:8.1} ns ({sum})", ns_each(start));
         let start = Instant::now();
-        let sum = in_groups(&cache, records, 1, now);
+        let sum = in_groups(&cache, keys, now);
         println!("get_many of {GROUP} {:8.1} ns ({sum})", ns_each(start));
     }
     match Probe::new(usize::try_from(held).unwrap_or(1)) {
@@ -205,12 +230,17 @@ fn run() -> Result<(), Error> {
     other.clock().advance(1_000_000);
     fill(&other, records, now)?;
     for _ in 0..3 {
-        let apart = threads(&[&cache, &other], records, now);
-        let together = threads(&[&cache, &cache], records, now);
+        let apart = threads(&[&cache, &other], &drawn, now);
+        let together = threads(&[&cache, &cache], &drawn, now);
         println!(
             "two threads    {together:8.2} M gets/s; on a cache each {apart:.2}: {:.2}",
             together / apart
         );
+    }
+    for keys in drawn.iter().cycle().take(ROUNDS) {
+        let start = Instant::now();
+        overwrite(&cache, keys, now)?;
+        println!("set over, {GROUP}   {:8.1} ns", ns_each(start));
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Cache {
             // Passes: the memory of each is on its way while that of the others is asked for.
             let unit = self.shared.units.load(Ordering::Acquire);
             let begun = self.begin(keys, &mut begun);
-            self.guess(begun);
+            self.guess(begun, true);
             for (at, (key, begun)) in keys.iter().zip(&mut *begun).enumerate() {
                 let number = group * GROUP + at;
                 match begun.guess.and_then(|slot| Some((slot, self.is_at(&pin, slot, key, unit)?)))
@@ -68,12 +68,12 @@ impl Cache {
         }
     }
 
-    /// Brings index lines and records near, as for look-ups.
+    /// Brings index lines and keys of records near, as updates need them.
     pub(crate) fn bring_near(&self, keys: &[&[u8]]) {
         let mut begun = [Begun::NONE; GROUP];
         for keys in keys.chunks(GROUP) {
             let begun = self.begin(keys, &mut begun);
-            self.guess(begun);
+            self.guess(begun, false);
         }
     }
 
@@ -92,13 +92,13 @@ impl Cache {
         begun.get_mut(..keys.len()).unwrap_or_default()
     }
 
-    /// Asks for the records that the index lines lead to.
+    /// Asks for the records that the index lines lead to, or for their keys.
     #[inline]
-    fn guess(&self, begun: &mut [Begun<'_>]) {
+    fn guess(&self, begun: &mut [Begun<'_>], whole: bool) {
         for begun in begun {
             begun.guess = begun.home.guess();
             if let Some(slot) = begun.guess {
-                self.shared.prefetch(slot.place);
+                self.shared.prefetch(slot.place, whole);
             }
         }
     }

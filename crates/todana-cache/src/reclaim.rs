@@ -68,6 +68,7 @@ impl Pass {
 /// A live record of a segment that is reclaimed.
 struct Live<'s> {
     hash: u64,
+    seat: Seat,
     slot: Slot,
     stored: Stored<'s>,
 }
@@ -286,8 +287,8 @@ impl Writer {
                 return live;
             }
             for (hash, offset, stored) in group.drain(..) {
-                if let Some((_, slot)) = self.seat_of(hash, Place { number, offset }) {
-                    live.push(Live { hash, slot, stored });
+                if let Some((seat, slot)) = self.seat_of(hash, Place { number, offset }) {
+                    live.push(Live { hash, seat, slot, stored });
                 }
             }
         }
@@ -302,9 +303,13 @@ impl Writer {
         now: Timestamp,
         shared: &Shared,
     ) {
-        for Live { hash, slot, stored } in live {
-            // A reader may have noted a fetch meanwhile, and each removal makes seats void.
-            let Some((seat, slot)) = self.seat_of(*hash, slot.place) else { continue };
+        for Live { hash, seat, slot, stored } in live {
+            // A reader may have noted a fetch meanwhile, and each removal may make seats void.
+            let is_there = |now: Slot| now.place == slot.place;
+            let here = self.index.at(*seat).filter(|now| is_there(*now)).map(|now| (*seat, now));
+            let Some((seat, slot)) = here.or_else(|| self.seat_of(*hash, slot.place)) else {
+                continue;
+            };
             let times = slot.access.times();
             let (stays, to_main, left) = match pass {
                 Pass::Compact => (true, is_main, times),

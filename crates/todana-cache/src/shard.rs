@@ -215,6 +215,8 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
+    // What it gives shall not go through memory: it would wait there behind the record's bytes.
+    #[inline(always)]
     pub(crate) fn write(
         &mut self,
         new: &New<'_>,

@@ -82,10 +82,10 @@ impl Shared {
     }
 
     #[inline]
-    pub(crate) fn prefetch(&self, place: Place) {
+    pub(crate) fn prefetch(&self, place: Place, whole: bool) {
         if place.number < LARGE_FROM {
             let offset = self.grain.start(place.offset);
-            self.arena.prefetch((place.number as usize).wrapping_sub(1), offset);
+            self.arena.prefetch((place.number as usize).wrapping_sub(1), offset, whole);
         }
     }
 

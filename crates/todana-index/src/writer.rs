@@ -174,6 +174,18 @@ impl<P: Pointer> IndexWriter<P> {
         found.map(|()| seat)
     }
 
+    /// What the entry of a seat points to; `None` when its table has moved, or entries in it. The seat is
+    /// good if that is what is looked for.
+    #[inline]
+    pub fn at(&self, seat: Seat) -> Option<P> {
+        if self.word(seat.hash) != seat.word {
+            return None;
+        }
+        let slots = self.index.pool.slots(seat.word.unit(), seat.word.units());
+        let entry = Entry::<P>::of(slots.get(seat.at?)?.load(Ordering::Acquire));
+        (entry.0 != 0).then(|| entry.pointer())
+    }
+
     /// Points the entry of a seat elsewhere.
     #[inline]
     pub fn set(&self, seat: Seat, pointer: P) {

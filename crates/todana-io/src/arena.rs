@@ -14,9 +14,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Bytes from a record's beginning where it may go on in another cache line: that of a short record, and
-/// that of one of some ninety bytes, whose value would be waited for when it is copied.
-const NEAR: [usize; 2] = [31, 95];
+/// Bytes from a record's beginning where its key may go on in another cache line.
+const NEAR: usize = 31;
+/// Where the value of a record of some ninety bytes may: it would be waited for when it is copied.
+const FAR: usize = 95;
+/// How far ahead of its writer a segment's memory is asked for, in bytes.
+const AHEAD: usize = 256;
 /// Where Linux says whether there are huge pages for those who ask.
 const HUGE_PAGE_POLICY: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
@@ -126,15 +129,17 @@ impl Arena {
         }
     }
 
-    /// Brings a byte near, and some that follow it.
+    /// Brings a byte near, and some that follow it: a record's key, and `whole`, its value as well if it is
+    /// short.
     #[inline]
-    pub fn prefetch(&self, number: usize, offset: usize) {
+    pub fn prefetch(&self, number: usize, offset: usize, whole: bool) {
         if number < self.published.len() {
             // Through the address alone: nothing is read.
-            let at = number * self.segment_len + offset;
-            crate::mapping::prefetch_at(self.memory.as_ptr().wrapping_add(at));
-            for near in NEAR {
-                crate::mapping::prefetch_at(self.memory.as_ptr().wrapping_add(at + near));
+            let at = self.memory.as_ptr().wrapping_add(number * self.segment_len + offset);
+            crate::mapping::prefetch_at(at);
+            crate::mapping::prefetch_at(at.wrapping_add(NEAR));
+            if whole {
+                crate::mapping::prefetch_at(at.wrapping_add(FAR));
             }
         }
     }
@@ -202,6 +207,8 @@ impl SegmentWriter {
     pub fn take(&mut self, len: usize) {
         assert!(len <= self.room(), "a segment has no room for what is taken");
         self.len += len;
+        // What is written next shall not wait for its cache line.
+        crate::mapping::prefetch_at(self.start().wrapping_add(self.len + AHEAD));
     }
 
     /// Shows readers everything appended so far.
