@@ -104,7 +104,8 @@ pub enum ImportError {
     },
     /// A record of a fixed-length file is damaged. The records after it can still be read.
     #[error(
-        "record {id} at offset {offset}: {len} bytes long, but the file's records have up to {width}"
+        "record {id} at offset {offset}: {len} bytes long, but the file's records have up to \
+         {width}"
     )]
     Slot {
         /// Its id.

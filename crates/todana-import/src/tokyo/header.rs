@@ -113,8 +113,8 @@ impl ByteOrder {
     }
 }
 
-/// What the header of a hash file, or of the hash file that a B+ tree file is, says. Its geometry has been checked; the number of records is what
-/// the library last wrote there.
+/// What the header of a hash file says, or of the hash file that a B+ tree file is. Its geometry has
+/// been checked; the number of records is what the library last wrote there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Hash or B+ tree file.
