@@ -18,12 +18,17 @@ pub enum ImportError {
     /// The file does not begin like a file of Tokyo Cabinet.
     #[error("not a Tokyo Cabinet file: it does not begin with `ToKyO CaBiNeT`")]
     NotTokyoCabinet,
-    /// It is a file of Tokyo Cabinet, but no hash file.
-    #[error(
-        "a Tokyo Cabinet {kind}, not a hash file (.tch); export it with `{} list -pv`",
-        kind.tool()
-    )]
+    /// It is a file of Tokyo Cabinet, but of another kind than was asked for.
+    #[error("a Tokyo Cabinet {kind}, not a {wanted}")]
     OtherKind {
+        /// What it is.
+        kind: FileKind,
+        /// What it should have been.
+        wanted: FileKind,
+    },
+    /// It is a file of Tokyo Cabinet of a kind that is not read here.
+    #[error("a Tokyo Cabinet {kind}, which is not read; export it with `{} list -pv`", kind.tool())]
+    UnsupportedKind {
         /// What it is.
         kind: FileKind,
     },
@@ -31,11 +36,13 @@ pub enum ImportError {
     #[error(
         "the option {} is not supported; {}",
         option_names(*options),
-        way_out(*options)
+        way_out(*options, *kind)
     )]
     UnsupportedOptions {
         /// Those that are not supported.
         options: Options,
+        /// What kind of file it is.
+        kind: FileKind,
     },
     /// A field of the header cannot be right.
     #[error("header, offset {offset}: {field} is {got}, expected {expected}")]
@@ -67,6 +74,49 @@ pub enum ImportError {
         /// What is wrong with it.
         damage: Damage,
     },
+    /// The chain of leaves of a B+ tree file breaks: what follows cannot be found along it. The
+    /// leaves can still be read as they lie in the file
+    /// ([`BTreeFile::records_as_they_lie`](crate::tokyo::BTreeFile::records_as_they_lie)).
+    #[error("the chain of leaves breaks at leaf {id}: {fault}")]
+    Chain {
+        /// The leaf that cannot be read or does not belong there.
+        id: u64,
+        /// Why.
+        fault: Box<ChainFault>,
+    },
+    /// A leaf of a B+ tree file is damaged. The leaves after it can still be read.
+    #[error("leaf {id} at offset {offset}, byte {at} of its page: {damage}")]
+    Leaf {
+        /// Which leaf.
+        id: u64,
+        /// Where the record begins that holds its page.
+        offset: u64,
+        /// Where in the page, after it was inflated.
+        at: usize,
+        /// What is wrong.
+        damage: LeafDamage,
+    },
+    /// A record of a B+ tree file is no page. The pages after it can still be read.
+    #[error("record at offset {offset}: its key names no page of a B+ tree")]
+    NoPage {
+        /// Where it begins.
+        offset: u64,
+    },
+    /// A record of a fixed-length file is damaged. The records after it can still be read.
+    #[error(
+        "record {id} at offset {offset}: {len} bytes long, but the file's records have up to \
+         {width}"
+    )]
+    Slot {
+        /// Its id.
+        id: u64,
+        /// Where it begins.
+        offset: u64,
+        /// How long it claims to be, in bytes.
+        len: u64,
+        /// The width that the header has, in bytes.
+        width: u64,
+    },
     /// A compressed value is damaged. The records after it can still be read.
     #[error("record at offset {offset}: its compressed value is damaged: {source}")]
     Compressed {
@@ -85,6 +135,74 @@ pub enum ImportError {
         offset: u64,
         /// The limit.
         limit_bytes: usize,
+    },
+}
+
+impl ImportError {
+    /// Whether it concerns one record, leaf or page alone, so that the next call goes on behind it.
+    pub const fn is_passed_over(&self) -> bool {
+        matches!(
+            self,
+            ImportError::Leaf { .. }
+                | ImportError::NoPage { .. }
+                | ImportError::Slot { .. }
+                | ImportError::Compressed { .. }
+                | ImportError::ValueTooLong { .. }
+        )
+    }
+}
+
+/// Why a leaf is not to be had along the chain.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainFault {
+    /// There is no such page in the file.
+    #[error("it is not in the file")]
+    Missing,
+    /// It cannot be read.
+    #[error("{0}")]
+    Unreadable(#[from] ImportError),
+    /// It does not say that it comes after the leaf that leads to it.
+    #[error("it says that it comes after leaf {found}, but leaf {expected} leads to it")]
+    Previous {
+        /// Which leaf it has before it; 0 for none.
+        found: u64,
+        /// Which one led to it; 0 when it is the first.
+        expected: u64,
+    },
+    /// It is the last of the chain, but not the last that the header has.
+    #[error("it is the last one, but the header says that leaf {last} is")]
+    End {
+        /// The last leaf, as the header has it.
+        last: u64,
+    },
+}
+
+/// What is wrong with a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeafDamage {
+    /// A number does not end, or is larger than its kind can be.
+    #[error("a number that does not end or is too large")]
+    Number,
+    /// The page ends within a number.
+    #[error("the page ends within a number")]
+    Short,
+    /// A key or a value passes the end of the page.
+    #[error("a key or value of {len} bytes, but the page has {rest} more")]
+    PastEnd {
+        /// How long it claims to be, in bytes.
+        len: u32,
+        /// How many bytes there are.
+        rest: usize,
+    },
+    /// There are more values of a key than there are bytes.
+    #[error("{count} more values of the key, but the page has {rest} more bytes")]
+    Values {
+        /// How many values there should be.
+        count: u32,
+        /// How many bytes there are.
+        rest: usize,
     },
 }
 
@@ -118,6 +236,15 @@ pub enum Damage {
     /// A free block is shorter than its own head.
     #[error("a free block of {0} bytes, which is shorter than its head")]
     FreeBlock(u32),
+    /// A record or bucket leads to where no record can be.
+    #[error("leads to offset {0}, which is outside the records")]
+    Link(u64),
+    /// A bucket's tree leads to a free block.
+    #[error("a free block, but a bucket's tree of records leads to it")]
+    FreeInTree,
+    /// A bucket's tree is too deep to be sound.
+    #[error("more than {0} records deep in a bucket's tree")]
+    TooDeep(u32),
     /// The key does not have the hash that is stored with it.
     #[error("the key has the hash 0x{found:02x}, but 0x{stored:02x} is stored with it")]
     KeyHash {
@@ -133,14 +260,17 @@ fn option_names(options: Options) -> String {
     names.join(", ")
 }
 
-/// tchmgr itself has no codec of a user's own to undo one with.
-fn way_out(options: Options) -> &'static str {
+/// The tools themselves have no codec of a user's own to undo one with.
+fn way_out(options: Options, kind: FileKind) -> String {
+    let tool = kind.tool();
     if options.contains(Options::EXTERNAL_CODEC) {
-        "export the records with the program that wrote them, which has the codec"
+        "export the records with the program that wrote them, which has the codec".to_owned()
     } else if options.has_unknown() {
-        "the file is of an unknown version or damaged"
+        "the file is of an unknown version or damaged".to_owned()
     } else {
-        "rewrite the file with `tchmgr optimize -tz FILE`, which stores the values plainly, or \
-         export it with `tchmgr list -pv FILE`"
+        format!(
+            "rewrite the file with `{tool} optimize -tz FILE`, which stores the values plainly, or \
+             export it with `{tool} list -pv FILE`"
+        )
     }
 }

@@ -1,4 +1,4 @@
-//! The header, the first 256 bytes of every file of Tokyo Cabinet.
+//! The header of a hash file, its first 256 bytes; a B+ tree file has the same.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -12,17 +12,14 @@
 //! | 48 | 8 | number of records |
 //! | 56 | 8 | size of the file |
 //! | 64 | 8 | offset of the first record |
-//! | 128 | 128 | for the program that uses the file |
+//! | 128 | 128 | for the program that uses the file; in a B+ tree file see [`TreeHeader`](super::TreeHeader) |
 
+use super::start::{FileKind, Flags, HEADER_LEN, Start, numbers, refuse};
 use crate::error::ImportError;
-use std::fmt;
 use todana_record::Reader;
 
-/// Length of the header, in bytes.
-pub const LEN: usize = 256;
-
-const MAGIC: &[u8] = b"ToKyO CaBiNeT";
-const KIND_OFFSET: u64 = 32;
+const FLAGS_OFFSET: usize = 33;
+const NUMBERS_OFFSET: usize = 40;
 const ALIGNMENT_OFFSET: u64 = 34;
 const FREE_POOL_OFFSET: u64 = 35;
 const BUCKETS_OFFSET: u64 = 40;
@@ -32,50 +29,6 @@ const ALIGNMENT_POWER_MAX: u8 = 16;
 const FREE_POOL_POWER_MAX: u8 = 20;
 /// The pool of free blocks takes this many bytes at least.
 const FREE_POOL_LEN_MIN: u64 = 64;
-const FLAG_OPEN: u8 = 1;
-const FLAG_FATAL: u8 = 2;
-
-/// What kind of file it is; only hash files are read here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// Hash file, `.tch`: 0.
-    Hash,
-    /// B+ tree file, `.tcb`: 1.
-    BTree,
-    /// Fixed-length file, `.tcf`: 2.
-    FixedLength,
-    /// Table file, `.tct`: 3.
-    Table,
-}
-
-impl FileKind {
-    fn of(byte: u8) -> Option<FileKind> {
-        [FileKind::Hash, FileKind::BTree, FileKind::FixedLength, FileKind::Table]
-            .get(usize::from(byte))
-            .copied()
-    }
-
-    /// The tool of Tokyo Cabinet for such files.
-    pub const fn tool(self) -> &'static str {
-        match self {
-            FileKind::Hash => "tchmgr",
-            FileKind::BTree => "tcbmgr",
-            FileKind::FixedLength => "tcfmgr",
-            FileKind::Table => "tctmgr",
-        }
-    }
-}
-
-impl fmt::Display for FileKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FileKind::Hash => "hash file (.tch)",
-            FileKind::BTree => "B+ tree file (.tcb)",
-            FileKind::FixedLength => "fixed-length file (.tcf)",
-            FileKind::Table => "table file (.tct)",
-        })
-    }
-}
 
 /// A set of the options that a file was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,12 +106,19 @@ impl ByteOrder {
     pub(super) fn u64(self, reader: &mut Reader<'_>) -> Option<u64> {
         if self == ByteOrder::Big { reader.u64_be() } else { reader.u64_le() }
     }
+
+    /// A place in the file: four bytes, or eight in a file with [`Options::LARGE`].
+    pub(super) fn offset(self, reader: &mut Reader<'_>, large: bool) -> Option<u64> {
+        if large { self.u64(reader) } else { self.u32(reader).map(u64::from) }
+    }
 }
 
-/// What the header of a hash file says. Its geometry has been checked; the number of records is what
-/// the library last wrote there.
+/// What the header of a hash file says, or of the hash file that a B+ tree file is. Its geometry has
+/// been checked; the number of records is what the library last wrote there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// Hash or B+ tree file.
+    pub kind: FileKind,
     /// Version of the library that made the file, such as 911 for 1.4.48; 0 when it is not a number.
     pub library_version: u32,
     /// The order of bytes in which the file is written.
@@ -175,7 +135,7 @@ pub struct Header {
     pub options: Options,
     /// Number of buckets, at least one.
     pub bucket_count: u64,
-    /// Number of records, as the header has it.
+    /// Number of records, as the header has it; of a B+ tree file these are its pages.
     pub record_count: u64,
     /// Where the records end, which is the length of a file that was closed cleanly.
     pub file_size: u64,
@@ -189,22 +149,26 @@ impl Header {
         1 << self.alignment_power
     }
 
-    /// Decodes the start of a file that is `file_len` bytes long.
-    pub(super) fn decode(bytes: &[u8], file_len: u64) -> Result<Header, ImportError> {
-        if !bytes.starts_with(MAGIC) {
-            return Err(ImportError::NotTokyoCabinet);
-        }
-        let fields = Fields::decode(bytes);
-        let fields =
-            fields.ok_or(ImportError::Truncated { offset: 0, what: "header", file_len })?;
-        match FileKind::of(fields.kind) {
-            Some(FileKind::Hash) => {}
-            Some(kind) => return Err(ImportError::OtherKind { kind }),
-            None => return Err(refuse(KIND_OFFSET, "kind of file", fields.kind, "0 to 3")),
-        }
-        let options = Options(fields.options);
-        if options.unsupported().bits() != 0 {
-            return Err(ImportError::UnsupportedOptions { options: options.unsupported() });
+    /// Where the first record may begin at the earliest, behind header, buckets and pool; `None` when
+    /// there are more buckets than a file can have.
+    fn records_min(&self) -> Option<u64> {
+        let buckets = self.bucket_count.checked_mul(self.offset_len())?;
+        buckets.checked_add(HEADER_LEN as u64 + FREE_POOL_LEN_MIN)
+    }
+
+    /// Length of a place in the file, as buckets and records have it, in bytes.
+    pub(super) const fn offset_len(&self) -> u64 {
+        if self.options.contains(Options::LARGE) { 8 } else { 4 }
+    }
+
+    /// Decodes the start of a file of some kind.
+    pub(super) fn decode(start: &Start<'_>, kind: FileKind) -> Result<Header, ImportError> {
+        let bytes = start.of_kind(kind)?;
+        let library_version = start.library_version();
+        let fields = Fields::decode(kind, library_version, bytes).ok_or_else(|| start.short())?;
+        let options = Options(fields.options).unsupported();
+        if options.bits() != 0 {
+            return Err(ImportError::UnsupportedOptions { options, kind });
         }
         if fields.alignment_power > ALIGNMENT_POWER_MAX {
             let power = fields.alignment_power;
@@ -214,74 +178,60 @@ impl Header {
             let power = fields.free_pool_power;
             return Err(refuse(FREE_POOL_OFFSET, "free block pool power", power, "0 to 20"));
         }
-        fields.choose(file_len)
+        fields.choose(start)
     }
-}
-
-fn refuse(
-    offset: u64,
-    field: &'static str,
-    got: impl Into<u64>,
-    expected: &'static str,
-) -> ImportError {
-    ImportError::Header { offset, field, got: got.into(), expected }
 }
 
 /// The header's fields before their order of bytes is known.
 struct Fields<'a> {
+    kind: FileKind,
     library_version: u32,
-    kind: u8,
-    flags: u8,
+    flags: Flags,
     alignment_power: u8,
     free_pool_power: u8,
     options: u8,
-    numbers: Reader<'a>,
+    bytes: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    fn decode(bytes: &'a [u8]) -> Option<Fields<'a>> {
-        let mut reader = Reader::new(bytes.get(..LEN)?);
-        let library_version = library_version(reader.take(32)?);
-        let (kind, flags) = (reader.u8()?, reader.u8()?);
-        let (alignment_power, free_pool_power) = (reader.u8()?, reader.u8()?);
-        let options = reader.u8()?;
-        reader.take(3)?;
-        let numbers = reader;
+    fn decode(kind: FileKind, library_version: u32, bytes: &'a [u8]) -> Option<Fields<'a>> {
+        let mut reader = Reader::new(bytes.get(FLAGS_OFFSET..)?);
         Some(Fields {
-            library_version,
             kind,
-            flags,
-            alignment_power,
-            free_pool_power,
-            options,
-            numbers,
+            library_version,
+            flags: Flags(reader.u8()?),
+            alignment_power: reader.u8()?,
+            free_pool_power: reader.u8()?,
+            options: reader.u8()?,
+            bytes,
         })
     }
 
     fn read(&self, byte_order: ByteOrder) -> Option<Header> {
-        let mut reader = self.numbers;
-        let mut number = || byte_order.u64(&mut reader);
+        let [bucket_count, record_count, file_size, first_record] =
+            numbers(self.bytes, NUMBERS_OFFSET, byte_order)?;
         Some(Header {
+            kind: self.kind,
             library_version: self.library_version,
             byte_order,
-            is_open: self.flags & FLAG_OPEN != 0,
-            is_fatal: self.flags & FLAG_FATAL != 0,
+            is_open: self.flags.is_open(),
+            is_fatal: self.flags.is_fatal(),
             alignment_power: self.alignment_power,
             free_pool_power: self.free_pool_power,
             options: Options(self.options),
-            bucket_count: number()?,
-            record_count: number()?,
-            file_size: number()?,
-            first_record: number()?,
+            bucket_count,
+            record_count,
+            file_size,
+            first_record,
         })
     }
 
     /// The header in the order of bytes that fits the file. When none fits, the one in which the
     /// first record is nearer to the start is blamed: the other one's offset is astronomical.
-    fn choose(&self, file_len: u64) -> Result<Header, ImportError> {
-        let short = || ImportError::Truncated { offset: 0, what: "header", file_len };
-        let little = self.read(ByteOrder::Little).ok_or_else(short)?;
-        let big = self.read(ByteOrder::Big).ok_or_else(short)?;
+    fn choose(&self, start: &Start<'_>) -> Result<Header, ImportError> {
+        let file_len = start.file_len;
+        let little = self.read(ByteOrder::Little).ok_or_else(|| start.short())?;
+        let big = self.read(ByteOrder::Big).ok_or_else(|| start.short())?;
         let (near, far) = match little.first_record <= big.first_record {
             true => (little, big),
             false => (big, little),
@@ -293,20 +243,10 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The number after the colon in `…\n1.0:911\n`.
-fn library_version(magic: &[u8]) -> u32 {
-    let after = magic.split(|byte| *byte == b':').nth(1).unwrap_or_default();
-    let digits = after.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
 /// Buckets, pool and records lie one behind the other and within the file, the records perhaps not
 /// completely.
 fn check_geometry(header: &Header, file_len: u64) -> Result<(), ImportError> {
-    let width: u64 = if header.options.contains(Options::LARGE) { 8 } else { 4 };
-    let records_min = header.bucket_count.checked_mul(width);
-    let records_min = records_min.and_then(|len| len.checked_add(LEN as u64 + FREE_POOL_LEN_MIN));
-    let Some(records_min) = records_min.filter(|_| header.bucket_count > 0) else {
+    let Some(records_min) = header.records_min().filter(|_| header.bucket_count > 0) else {
         let expected = "at least one, and as many as fit into the file";
         return Err(refuse(BUCKETS_OFFSET, "number of buckets", header.bucket_count, expected));
     };
@@ -326,8 +266,8 @@ fn check_geometry(header: &Header, file_len: u64) -> Result<(), ImportError> {
 mod tests {
     use super::*;
 
-    fn sample(order: ByteOrder) -> [u8; LEN] {
-        let mut bytes = [0; LEN];
+    fn sample(order: ByteOrder) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
         bytes[..22].copy_from_slice(b"ToKyO CaBiNeT\n1.0:911\n");
         bytes[34] = 4;
         for (at, number) in [(40, 11_u64), (48, 3), (56, 4560), (64, 4464)] {
@@ -340,12 +280,16 @@ mod tests {
         bytes
     }
 
+    fn decode(bytes: &[u8], file_len: u64) -> Result<Header, ImportError> {
+        Header::decode(&Start::new(bytes, file_len), FileKind::Hash)
+    }
+
     #[track_caller]
     fn check(change: impl Fn(&mut [u8]), expected: &str) {
         for order in [ByteOrder::Little, ByteOrder::Big] {
             let mut bytes = sample(order);
             change(&mut bytes);
-            match Header::decode(&bytes, 4560) {
+            match decode(&bytes, 4560) {
                 Ok(header) => panic!("{header:?}"),
                 Err(error) => assert_eq!(error.to_string(), expected),
             }
@@ -355,7 +299,7 @@ mod tests {
     #[test]
     fn both_orders_of_bytes_are_told_apart() {
         for order in [ByteOrder::Little, ByteOrder::Big] {
-            let header = Header::decode(&sample(order), 4560).unwrap();
+            let header = decode(&sample(order), 4560).unwrap();
             assert_eq!((header.byte_order, header.library_version), (order, 911));
             assert_eq!((header.bucket_count, header.record_count), (11, 3));
             assert_eq!((header.file_size, header.first_record), (4560, 4464));
@@ -366,11 +310,7 @@ mod tests {
     #[test]
     fn what_is_not_such_a_file_is_refused() {
         check(|b| b[0] = b't', "not a Tokyo Cabinet file: it does not begin with `ToKyO CaBiNeT`");
-        check(
-            |b| b[32] = 1,
-            "a Tokyo Cabinet B+ tree file (.tcb), not a hash file (.tch); export it with \
-             `tcbmgr list -pv`",
-        );
+        check(|b| b[32] = 1, "a Tokyo Cabinet B+ tree file (.tcb), not a hash file (.tch)");
         check(|b| b[32] = 4, "header, offset 32: kind of file is 4, expected 0 to 3");
         check(|b| b[34] = 17, "header, offset 34: alignment power is 17, expected 0 to 16");
         check(|b| b[35] = 21, "header, offset 35: free block pool power is 21, expected 0 to 20");
@@ -413,8 +353,8 @@ mod tests {
     #[test]
     fn a_short_file_is_truncated() {
         let bytes = sample(ByteOrder::Little);
-        let error = Header::decode(&bytes[..255], 255).unwrap_err();
+        let error = decode(&bytes[..255], 255).unwrap_err();
         assert_eq!(error.to_string(), "offset 0: the file ends at 255, in the middle of a header");
-        assert!(matches!(Header::decode(&bytes[..5], 5), Err(ImportError::NotTokyoCabinet)));
+        assert!(matches!(decode(&bytes[..5], 5), Err(ImportError::NotTokyoCabinet)));
     }
 }

@@ -9,16 +9,16 @@
 //! | 4, or 8 with [`Options::LARGE`](super::Options::LARGE) | left child ÷ alignment |
 //! | the same | right child ÷ alignment |
 //! | 2 | length of the padding |
-//! | 1 to 5 | length of the key, see below |
+//! | 1 to 5 | length of the key |
 //! | 1 to 5 | length of the value |
 //! | | key, value, padding |
 //!
 //! A free block: `0xb0`, its length in 4 bytes, the head included, and whatever was there before.
 //!
-//! Lengths of keys and values have seven bits a byte, least significant first. The last byte has them
-//! as they are; those before it have all eight bits turned over, which also sets their highest bit.
+//! Lengths of keys and values are [numbers of variable length](super::number).
 
 use super::header::ByteOrder;
+use super::number::{self, LENGTH_LEN_MAX};
 use crate::error::Damage;
 use todana_record::Reader;
 
@@ -28,7 +28,6 @@ pub(super) const HEAD_LEN_MAX: usize = 2 + 2 * 8 + 2 + 2 * LENGTH_LEN_MAX;
 const RECORD: u8 = 0xc8;
 const FREE: u8 = 0xb0;
 const FREE_HEAD_LEN: u32 = 5;
-const LENGTH_LEN_MAX: usize = 5;
 
 /// What lies at some offset.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +41,10 @@ pub(super) enum Block {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) hash: u8,
+    /// Where the left child begins, in units of the alignment; 0 for none.
+    pub(super) left: u64,
+    /// The same for the right child.
+    pub(super) right: u64,
     /// Length of the head itself.
     pub(super) len: usize,
     pub(super) key_len: u32,
@@ -84,28 +87,20 @@ pub(super) fn decode(bytes: &[u8], order: ByteOrder, large: bool) -> Result<Bloc
         other => return Err(Fault::Damaged(Damage::Magic(other))),
     }
     let hash = reader.u8().ok_or(Fault::Short)?;
-    reader.take(if large { 16 } else { 8 }).ok_or(Fault::Short)?;
+    let left = order.offset(&mut reader, large).ok_or(Fault::Short)?;
+    let right = order.offset(&mut reader, large).ok_or(Fault::Short)?;
     let padding_len = order.u16(&mut reader).ok_or(Fault::Short)?;
     let key_len = length(&mut reader)?;
     let value_len = length(&mut reader)?;
     let len = bytes.len() - reader.rest().len();
-    Ok(Block::Record(Head { hash, len, key_len, value_len, padding_len }))
+    Ok(Block::Record(Head { hash, left, right, len, key_len, value_len, padding_len }))
 }
 
 fn length(reader: &mut Reader<'_>) -> Result<u32, Fault> {
-    let mut value: u64 = 0;
-    for index in 0..LENGTH_LEN_MAX {
-        let byte = reader.u8().ok_or(Fault::Short)?;
-        let is_last = byte < 0x80;
-        let bits = if is_last { byte } else { !byte };
-        value |= u64::from(bits) << (7 * index);
-        if is_last {
-            // The library keeps lengths as signed 32 bits.
-            let value = i32::try_from(value).map_err(|_| Fault::Damaged(Damage::Length))?;
-            return Ok(value.unsigned_abs());
-        }
-    }
-    Err(Fault::Damaged(Damage::Length))
+    number::length(reader).map_err(|fault| match fault {
+        number::Fault::Short => Fault::Short,
+        number::Fault::TooLarge => Fault::Damaged(Damage::Length),
+    })
 }
 
 /// The first version of the library whose records are known to have [`key_hash`]; those of 2007 had
@@ -125,8 +120,9 @@ mod tests {
     #[test]
     fn records_are_decoded() {
         // As tchmgr of Debian wrote it: key `key`, value `value`, alignment 16.
-        let bytes = b"\xc8\xe8\0\0\0\0\0\0\0\0\0\x0a\x03\x05keyvalue\0\0\0\0\0\0\0\0\0\0";
-        let head = Head { hash: 0xe8, len: 14, key_len: 3, value_len: 5, padding_len: 10 };
+        let bytes = b"\xc8\xe8\0\0\0\0\0\0\0\x1c\0\x0a\x03\x05keyvalue\0\0\0\0\0\0\0\0\0\0";
+        let (left, right, padding_len) = (0, 0x1c, 10);
+        let head = Head { hash: 0xe8, left, right, len: 14, key_len: 3, value_len: 5, padding_len };
         assert_eq!(decode(bytes, ByteOrder::Big, false), Ok(Block::Record(head)));
         assert_eq!(head.total_len(), bytes.len() as u64);
         assert_eq!(key_hash(b"key"), 0xe8);
@@ -144,17 +140,5 @@ mod tests {
         assert_eq!(decode(b"\xb0\0\0\0\x04", ByteOrder::Big, true), Err(short));
         let zeros = Fault::Damaged(Damage::Magic(0));
         assert_eq!(decode(&[0; 16], ByteOrder::Big, true), Err(zeros));
-    }
-
-    #[test]
-    fn lengths_have_seven_bits_a_byte() {
-        let check = |bytes: &[u8], expected| assert_eq!(length(&mut Reader::new(bytes)), expected);
-        check(&[0x7f], Ok(127));
-        check(&[0xff, 0x01], Ok(128));
-        check(&[0x80, 0x01], Ok(255));
-        check(&[0x80, 0x80, 0x80, 0x80, 0x07], Ok(i32::MAX.unsigned_abs()));
-        check(&[0xff, 0xff, 0xff, 0xff, 0x08], Err(Fault::Damaged(Damage::Length)));
-        check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0], Err(Fault::Damaged(Damage::Length)));
-        check(&[0xff], Err(Fault::Short));
     }
 }

@@ -3,22 +3,28 @@
 use std::io;
 use todana_io::DiskFile;
 
-/// Read at once, in bytes: few calls for small records, little memory for any number of files.
-const READ_LEN: usize = 256 * 1024;
+/// Read at once where a file is read from its start to its end, in bytes: few calls for small records,
+/// little memory for any number of files.
+pub(super) const SEQUENTIAL_LEN: usize = 256 * 1024;
+/// The same where pages are read that lie anywhere: most are shorter.
+pub(super) const PAGE_LEN: usize = 32 * 1024;
+/// The same for single numbers that lie anywhere.
+pub(super) const NUMBER_LEN: usize = 4 * 1024;
 
-/// A window that slides over the first `end` bytes of a file. It holds [`READ_LEN`] bytes, or as many
+/// A window that slides over the first `end` bytes of a file. It holds `read_len` bytes, or as many
 /// as the longest piece that was asked for until a smaller one is read.
 #[derive(Debug)]
 pub(super) struct Window<'f> {
     file: &'f dyn DiskFile,
     end: u64,
+    read_len: usize,
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl<'f> Window<'f> {
-    pub(super) const fn new(file: &'f dyn DiskFile, end: u64) -> Window<'f> {
-        Window { file, end, start: 0, bytes: Vec::new() }
+    pub(super) const fn new(file: &'f dyn DiskFile, end: u64, read_len: usize) -> Window<'f> {
+        Window { file, end, read_len, start: 0, bytes: Vec::new() }
     }
 
     /// The `len` bytes at `offset`; fewer only where the window's file ends. What is allocated does
@@ -41,9 +47,9 @@ impl<'f> Window<'f> {
     }
 
     fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
-        let want = clamp(len.max(READ_LEN), self.end.saturating_sub(offset));
+        let want = clamp(len.max(self.read_len), self.end.saturating_sub(offset));
         self.bytes.clear();
-        self.bytes.shrink_to(want.max(READ_LEN));
+        self.bytes.shrink_to(want.max(self.read_len));
         self.bytes.try_reserve_exact(want)?;
         self.bytes.resize(want, 0);
         self.start = offset;

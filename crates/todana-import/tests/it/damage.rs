@@ -3,7 +3,7 @@
 use crate::golden::{DEBIAN, DEFLATED, LITTLE, listing};
 use crate::memory_file::MemoryFile;
 use crate::{Pair, below, read_all};
-use todana_import::tokyo::{HashFile, Warning};
+use todana_import::tokyo::{FileKind, HashFile, Warning};
 use todana_import::{Damage, ImportError};
 use todana_io::random::Generator;
 
@@ -126,7 +126,8 @@ fn flags_and_a_long_tail_are_warnings() {
     assert_eq!(pairs, listing());
     let file = HashFile::open(MemoryFile::boxed(&bytes)).unwrap();
     let trailing = Warning::Trailing { offset: 1376, len: 100 };
-    assert_eq!(file.warnings(), [Warning::NotClosed, Warning::Fatal, trailing]);
+    let not_closed = Warning::NotClosed { kind: FileKind::Hash };
+    assert_eq!(file.warnings(), [not_closed, Warning::Fatal, trailing]);
 }
 
 #[test]

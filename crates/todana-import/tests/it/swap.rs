@@ -4,6 +4,11 @@
 /// Swaps every number of a big-endian file.
 pub(crate) fn to_little(big: &[u8]) -> Vec<u8> {
     let mut swapper = Swapper { bytes: big.to_vec(), at: 40 };
+    match big[32] {
+        1 => swapper.tree_header(),
+        2 => return swapper.fixed(),
+        _ => {}
+    }
     let numbers: Vec<usize> = (0..4).map(|_| swapper.number(8)).collect();
     let (bucket_count, file_size, first_record) = (numbers[0], numbers[2], numbers[3]);
     let width = if big[36] & 1 != 0 { 8 } else { 4 };
@@ -25,6 +30,30 @@ struct Swapper {
 }
 
 impl Swapper {
+    /// The numbers of a B+ tree file's own header.
+    fn tree_header(&mut self) {
+        self.at = 136;
+        for len in [4, 4, 8, 8, 8, 8, 8, 8] {
+            self.number(len);
+        }
+        self.at = 40;
+    }
+
+    /// All numbers of a fixed-length file.
+    fn fixed(mut self) -> Vec<u8> {
+        self.at = 48;
+        let numbers: Vec<usize> = (0..6).map(|_| self.number(8)).collect();
+        let (file_size, width) = (numbers[1], numbers[2]);
+        let length_len = [(0xff, 1), (0xffff, 2), (usize::MAX, 4)].into_iter();
+        let (_, length_len) = length_len.clone().find(|(most, _)| width <= *most).unwrap();
+        self.at = 256;
+        while self.at < file_size {
+            self.number(length_len);
+            self.at += width;
+        }
+        self.bytes
+    }
+
     /// The number of `len` bytes here, which gets turned around.
     fn number(&mut self, len: usize) -> usize {
         let bytes = &mut self.bytes[self.at..self.at + len];

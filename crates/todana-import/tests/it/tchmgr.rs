@@ -6,12 +6,12 @@ use crate::{below, read_all, swap};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use todana_import::tokyo::{HashFile, Warning};
+use todana_import::tokyo::{AnyFile, FileKind, HashFile, Warning};
 use todana_io::random::Generator;
 use todana_io::{Disk, Open, SystemDisk};
 
 /// Lines of a key and a value for `importtsv`; keys come again and again, with other lengths.
-fn lines(count: u64, keys: u64, len_max: u64, random: &mut Generator) -> String {
+pub(crate) fn lines(count: u64, keys: u64, len_max: u64, random: &mut Generator) -> String {
     let mut text = String::new();
     for _ in 0..count {
         let key = random.below(keys);
@@ -131,7 +131,8 @@ fn a_file_that_was_not_closed() {
     let offset = file.header().file_size;
     let len = bytes.len() as u64 - offset;
     assert!(len > 0);
-    assert_eq!(file.warnings(), [Warning::NotClosed, Warning::Trailing { offset, len }]);
+    let not_closed = Warning::NotClosed { kind: FileKind::Hash };
+    assert_eq!(file.warnings(), [not_closed, Warning::Trailing { offset, len }]);
     let mut records = file.records();
     let mut pairs = Vec::new();
     while let Some(record) = records.next_record().unwrap() {
@@ -172,6 +173,10 @@ fn other_kinds_of_files_are_named() {
         let error = HashFile::open(MemoryFile::boxed(&tools.bytes(name))).unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with(&format!("a Tokyo Cabinet {kind} (.")), "{text}");
-        assert!(text.ends_with(&format!("export it with `{tool} list -pv`")), "{text}");
+        assert!(text.ends_with(", not a hash file (.tch)"), "{text}");
     }
+    let error = AnyFile::open(MemoryFile::boxed(&tools.bytes("a.tct"))).unwrap_err();
+    let expected = "a Tokyo Cabinet table file (.tct), which is not read; export it with \
+                    `tctmgr list -pv`";
+    assert_eq!(error.to_string(), expected);
 }

@@ -66,9 +66,15 @@ pub(crate) fn run(tool: &str, path: &Path, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// The records of a file, as tchmgr lists them.
+/// The records of a hash file, as tchmgr lists them.
 pub(crate) fn list(path: &Path) -> Vec<Pair> {
-    let text = String::from_utf8(run("tchmgr", path, &["list", "-pv", "-px", "FILE"])).unwrap();
+    list_with("tchmgr", path, &[])
+}
+
+/// The records of a file, as its tool lists them.
+pub(crate) fn list_with(tool: &str, path: &Path, options: &[&str]) -> Vec<Pair> {
+    let arguments = [&["list"], options, &["-pv", "-px", "FILE"]].concat();
+    let text = String::from_utf8(run(tool, path, &arguments)).unwrap();
     let pairs = text.lines().map(|line| line.split_once('\t').unwrap());
     pairs.map(|(key, value)| (unhex(key), unhex(value))).collect()
 }

@@ -208,10 +208,17 @@ and the message says how far it came. Importing the same file again does no harm
 
 {FORMATS}
 
+Files of Tokyo Cabinet are read without its library, whatever their names: hash files (.tch),
+B+ tree files (.tcb) in the order of their keys, fixed-length files (.tcf) with their ids in decimal
+digits as keys. Values may be deflated. Where a key has several values the first is stored, which is
+the one that Tokyo Cabinet gets; the others are left out and reported. An unfinished transaction is
+not undone; the message says how to.
+
 Examples:
   todana db import casket.tdh records.jsonl
   zcat records.tsv.gz | todana db import casket.tdh --format tsv
   todana db import casket.tdh --from-tokyo casket.tch
+  todana db import casket.tdh --from-tokyo broken.tcb --salvage
 
 Exit status: 0 all stored, 1 some records were left out or missing, 2 error."))]
 pub(crate) struct ImportArgs {
@@ -223,9 +230,12 @@ pub(crate) struct ImportArgs {
     /// Format.
     #[arg(long)]
     format: Option<Format>,
-    /// Read a hash file of Tokyo Cabinet instead.
+    /// Read a file of Tokyo Cabinet instead: .tch, .tcb or .tcf.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "format"])]
     from_tokyo: Option<PathBuf>,
+    /// Read the leaves of a B+ tree file (.tcb) as they lie, for one whose chain of leaves is broken.
+    #[arg(long, requires = "from_tokyo")]
+    salvage: bool,
 }
 
 impl ImportArgs {
@@ -240,7 +250,10 @@ impl ImportArgs {
             // The file first: a store is not made for one that cannot be read.
             let file = tokyo::open(path, what)?;
             let mut loader = Loader::new(&place, what)?;
-            let read = tokyo::read(&file, &path.display().to_string(), &mut loader);
+            let records = if self.salvage { file.records_as_they_lie() } else { file.records() };
+            let expected = file.record_count();
+            let shown = path.display().to_string();
+            let read = tokyo::read(records, expected, &shown, &mut loader);
             return loader.finish(read);
         }
         match named(self.file.as_ref()) {
@@ -323,7 +336,7 @@ impl<'w> Loader<'w> {
     }
 
     /// Whether nobody has asked the command to end.
-    fn go_on(&self, origin: impl FnOnce() -> String) -> Result<(), Failure> {
+    pub(super) fn go_on(&self, origin: impl FnOnce() -> String) -> Result<(), Failure> {
         match self.interrupt.is_wanted() {
             true => Err(Failure::Because(format!("interrupted at {}", origin()))),
             false => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::todana;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -89,23 +89,64 @@ fn what_is_exported_is_imported() {
     }
 }
 
+/// The test files of the crate that reads them.
+fn tokyo_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../todana-import/tests/data").join(name)
+}
+
 #[test]
 fn tokyo_cabinets_files_are_imported() {
     let folder = tempfile::tempdir().unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../todana-import/tests/data");
-    let mut files = 0;
-    for entry in std::fs::read_dir(data).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "tch") {
-            continue;
-        }
-        files += 1;
-        let store = folder.path().join(format!("{files}.tdh"));
+    for (name, expected, count) in [
+        ("debian.tch", 0, 9),
+        ("little.tch", 0, 9),
+        ("deflated.tch", 0, 9),
+        ("tree.tcb", 1, 21),
+        ("deflated.tcb", 1, 21),
+        ("fixed.tcf", 0, 7),
+    ] {
+        let store = folder.path().join(format!("{name}.tdh"));
+        let path = tokyo_file(name);
         let output = db(&store, "import", &["--from-tokyo", &path.display().to_string()], b"");
-        assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(text(&db(&store, "list", &[], b"")).lines().count() > 0);
+        assert_eq!(code(&output), expected, "{}", errors(&output));
+        assert_eq!(text(&db(&store, "list", &[], b"")).lines().count(), count, "{name}");
     }
-    assert!(files > 0);
+    let store = folder.path().join("fixed.tcf.tdh");
+    assert_eq!(text(&db(&store, "get", &["17"], b"")), "value17");
+}
+
+/// What Tokyo Cabinet gets for a key with several values is the first of them.
+#[test]
+fn of_several_values_of_a_key_the_first_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("a.tdh");
+    let path = tokyo_file("tree.tcb").display().to_string();
+    let output = db(&store, "import", &["--from-tokyo", &path], b"");
+    assert_eq!(text(&output).trim(), "21 records stored, 4 left out");
+    let said = errors(&output);
+    assert_eq!(said.lines().count(), 4, "{said}");
+    assert!(said.contains("value 2 of the key `k3`: the store has one a key"), "{said}");
+    assert_eq!(text(&db(&store, "get", &["k3"], b"")), "zeroth");
+}
+
+#[test]
+fn leaves_of_a_broken_tree_are_salvaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("a.tdh");
+    let broken = folder.path().join("broken.tcb");
+    let mut bytes = std::fs::read(tokyo_file("tree.tcb")).unwrap();
+    // The id of the first leaf.
+    bytes[159] = 99;
+    std::fs::write(&broken, bytes).unwrap();
+    let path = broken.display().to_string();
+    let output = db(&store, "import", &["--from-tokyo", &path], b"");
+    assert_eq!(code(&output), 2);
+    let said = errors(&output);
+    assert!(said.contains("the chain of leaves breaks at leaf 99"), "{said}");
+    assert!(said.contains("with --salvage the leaves are read as they lie instead"), "{said}");
+    let output = db(&store, "import", &["--from-tokyo", &path, "--salvage"], b"");
+    assert_eq!((code(&output), text(&output).trim()), (1, "21 records stored, 4 left out"));
+    assert_eq!(text(&db(&store, "get", &["k24"], b"")), "value24");
 }
 
 #[test]
@@ -185,7 +226,12 @@ fn exit_codes_and_messages() {
         ("copy", &["*"], 2, "name one on disk"),
         ("create", &[], 2, "is a store already"),
         ("stat", &["--nonsense"], 2, "Options of `todana db stat`: -h/--help"),
-        ("import", &["--nonsense"], 2, "`todana db import`: --format, --from-tokyo, -h/--help"),
+        (
+            "import",
+            &["--nonsense"],
+            2,
+            "`todana db import`: --format, --from-tokyo, --salvage, -h/--help",
+        ),
     ] {
         let output = db(&store, command, rest, b"");
         let text = errors(&output);
