@@ -1,10 +1,11 @@
 // Kyoto Cabinet's HashDB and TreeDB.
 //
 // Tuned as one who knows it would. The hash: as many buckets as twice the records, linear collision
-// chains (TLINEAR: no left and right child, smaller records) since the chains are short then, and the
-// whole file mapped (the default is 64 MiB). The tree, whose pages are records of a hash database: a
-// bucket for every page, linear chains, pages of the default 8 KiB, a page cache as large as the
-// memory allows (default 64 MiB), the file mapped. No transactions: they write a log, and flush.
+// chains (TLINEAR: no left and right child, smaller records) since the chains are short then, and
+// the whole file mapped (the default is 64 MiB). The tree, whose pages are records of a hash
+// database: a bucket for every page, linear chains, pages of the default 8 KiB, a page cache as
+// large as the memory allows (default 64 MiB), the file mapped. No transactions: they write a log,
+// and flush.
 #include <kchashdb.h>
 
 #include <algorithm>

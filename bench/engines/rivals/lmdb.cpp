@@ -1,8 +1,8 @@
 // LMDB: a B+ tree; beside the hash engines for reference.
 //
-// A map of 8 GiB, of 64 for trees (long values are more). Rows without durability: MDB_NOSYNC, 10,000
-// puts a transaction or one, one read transaction for all gets of a row (`get_any`: a new snapshot
-// each time, by renewal). Durable rows: a transaction a put, with LMDB's own flush.
+// A map of 8 GiB, of 64 for trees (long values are more). Rows without durability: MDB_NOSYNC,
+// 10,000 puts a transaction or one, one read transaction for all gets of a row (`get_any`: a new
+// snapshot each time, by renewal). Durable rows: a transaction a put, with LMDB's own flush.
 #include <lmdb.h>
 
 #include "workload.hpp"
@@ -64,7 +64,8 @@ class Lmdb {
     MDB_cursor* cursor;
     ok(mdb_cursor_open(reader_, dbi_, &cursor));
     MDB_val key, value;
-    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) scanned.record(view(key), view(value));
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
+      scanned.record(view(key), view(value));
     mdb_cursor_close(cursor);
   }
   template <class F>

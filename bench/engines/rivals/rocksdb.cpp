@@ -1,12 +1,12 @@
 // RocksDB: a log-structured merge tree; beside the hash engines for reference.
 //
-// As a hash: OptimizeForPointLookup (Bloom filters, hash index in blocks, 512 MiB of block cache) and two
-// background threads, its own helpers for a store of point reads. The write-ahead log is on; it is
-// buffered in the process (manual_wal_flush, a system call less a put) and synced at the end. In
-// durable rows each put asks for a sync (RocksDB joins writers into groups).
+// As a hash: OptimizeForPointLookup (Bloom filters, hash index in blocks, 512 MiB of block cache)
+// and two background threads, its own helpers for a store of point reads. The write-ahead log is
+// on; it is buffered in the process (manual_wal_flush, a system call less a put) and synced at the
+// end. In durable rows each put asks for a sync (RocksDB joins writers into groups).
 //
-// As a tree: half of the memory for the block cache, Bloom filters of ten bits, values from 4 KiB on in
-// blob files; a WriteBatch of 10,000 puts, or single puts; appends are merge operands.
+// As a tree: half of the memory for the block cache, Bloom filters of ten bits, values from 4 KiB
+// on in blob files; a WriteBatch of 10,000 puts, or single puts; appends are merge operands.
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
@@ -26,8 +26,8 @@ class Rocks {
   static constexpr const char* BULK = "native";
   static const char* policy(const Shape& shape) {
     if (shape.durable) return "WriteOptions::sync";
-    return puts_a_batch(shape) == 1 ? "WAL in a buffer, FlushWAL(sync) at the end"
-                                    : "10,000 puts a batch, WAL in a buffer, FlushWAL(sync) at the end";
+    if (puts_a_batch(shape) == 1) return "WAL in a buffer, FlushWAL(sync) at the end";
+    return "10,000 puts a batch, WAL in a buffer, FlushWAL(sync) at the end";
   }
 
   explicit Rocks(const Shape& shape) : batch_(puts_a_batch(shape)) {
@@ -137,7 +137,8 @@ class Rocks {
     options.merge_operator = std::make_shared<Append>();
   }
   void write_full_batch() {
-    if (uint64_t(writes_.Count()) >= batch_ || writes_.GetDataSize() >= BATCH_BYTES_MAX) write_batch();
+    if (uint64_t(writes_.Count()) >= batch_ || writes_.GetDataSize() >= BATCH_BYTES_MAX)
+      write_batch();
   }
   void write_batch() {
     if (writes_.Count() == 0) return;

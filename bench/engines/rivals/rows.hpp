@@ -381,18 +381,17 @@ class Run {
     Bytes bytes = directory_bytes(arguments_.dir);
     double load = 0;
     getloadavg(&load, 1);
-    printf("{\"row\":\"%s\",\"operations\":%llu,\"wall_s\":%.6f,\"cpu_s\":%.6f,\"other_cpu_s\":%.3f,"
-           "\"loadavg\":%.2f,\"file_bytes\":%llu,\"file_allocated_bytes\":%llu,\"rss_bytes\":%llu,"
-           "\"rss_anon_bytes\":%llu,\"rss_file_bytes\":%llu,\"read_bytes\":%llu,"
-           "\"written_bytes\":%llu,\"policy\":\"%s\",\"bulk\":\"%s\"}\n",
-           name.c_str(), static_cast<unsigned long long>(operations), meter.wall_s, meter.cpu_s,
-           meter.other_s > 0 ? meter.other_s : 0.0, load, static_cast<unsigned long long>(bytes.len),
-           static_cast<unsigned long long>(bytes.allocated),
-           static_cast<unsigned long long>(resident.all),
-           static_cast<unsigned long long>(resident.anon),
-           static_cast<unsigned long long>(resident.file),
-           static_cast<unsigned long long>(meter.read_bytes),
-           static_cast<unsigned long long>(meter.written_bytes), Rival::policy(shape_), Rival::BULK);
+    auto ull = [](uint64_t value) { return static_cast<unsigned long long>(value); };
+    printf("{\"row\":\"%s\",\"operations\":%llu,\"wall_s\":%.6f,\"cpu_s\":%.6f,"
+           "\"other_cpu_s\":%.3f,\"loadavg\":%.2f,",
+           name.c_str(), ull(operations), meter.wall_s, meter.cpu_s,
+           meter.other_s > 0 ? meter.other_s : 0.0, load);
+    printf("\"file_bytes\":%llu,\"file_allocated_bytes\":%llu,\"rss_bytes\":%llu,"
+           "\"rss_anon_bytes\":%llu,\"rss_file_bytes\":%llu,",
+           ull(bytes.len), ull(bytes.allocated), ull(resident.all), ull(resident.anon),
+           ull(resident.file));
+    printf("\"read_bytes\":%llu,\"written_bytes\":%llu,\"policy\":\"%s\",\"bulk\":\"%s\"}\n",
+           ull(meter.read_bytes), ull(meter.written_bytes), Rival::policy(shape_), Rival::BULK);
     fflush(stdout);
   }
 

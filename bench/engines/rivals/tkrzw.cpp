@@ -1,10 +1,10 @@
 // Tkrzw's HashDBM and TreeDBM.
 //
 // Tuned as one who knows it would. The hash: as many buckets as twice the records, update in place
-// (which is also the default). The file is the default one, mapped as a whole; offsets of 4 bytes and
-// an alignment of 8 (both defaults) reach to 32 GiB. The tree, whose pages are records of a hash
-// database: a bucket for every page, pages of the default 8,130 bytes, and as many of them cached as
-// the memory allows (default 10,000).
+// (which is also the default). The file is the default one, mapped as a whole; offsets of 4 bytes
+// and an alignment of 8 (both defaults) reach to 32 GiB. The tree, whose pages are records of a
+// hash database: a bucket for every page, pages of the default 8,130 bytes, and as many of them
+// cached as the memory allows (default 10,000).
 #include <tkrzw_dbm_hash.h>
 #include <tkrzw_dbm_tree.h>
 
@@ -105,4 +105,6 @@ class Tkrzw {
   std::vector<std::pair<std::string_view, tkrzw::DBM::RecordProcessor*>> asked_;
 };
 
-int main(int count, char** words) { return rival_main<Tkrzw<HashDBM>, Tkrzw<TreeDBM>>(count, words); }
+int main(int count, char** words) {
+  return rival_main<Tkrzw<HashDBM>, Tkrzw<TreeDBM>>(count, words);
+}

@@ -1,13 +1,12 @@
 // Tokyo Cabinet's hash database, and its B+ tree.
 //
-// Tuned as one who knows it would. The hash: as many buckets as twice the records, and the whole file
-// mapped (the default of 64 MiB sends everything beyond through pread and pwrite). Alignment, free
-// block pool and options are the defaults; HDBTLARGE is not needed below 2 GiB.
+// Tuned as one who knows it would. The hash: as many buckets as twice the records, and the whole
+// file mapped (the default of 64 MiB sends everything beyond through pread and pwrite). Alignment,
+// free block pool and options are the defaults; HDBTLARGE is not needed below 2 GiB.
 //
-// The tree: leaves and inner nodes of the default 128 and 256 members, a bucket for every leaf, a cache
-// for every leaf that the memory allows (the default of 1,024 leaves thrashes from 100,000 records on),
-// the file mapped, BDBTLARGE. No transactions: one is a copy of every page before it is changed, and
-// a flush.
+// The tree: leaves and inner nodes of the default 128 and 256 members, a bucket for every leaf, a
+// cache for every leaf that the memory allows (the default of 1,024 leaves thrashes from 100,000
+// records on), the file mapped, BDBTLARGE. No transactions: they write a log, and flush.
 #include <tcbdb.h>
 #include <tchdb.h>
 

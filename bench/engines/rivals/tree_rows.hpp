@@ -231,7 +231,8 @@ class TreeRun : public Run<Rival> {
     this->drop();
   }
 
-  // A few short appends to one huge value, from opening to closing; the value is not in memory before.
+  // A few short appends to one huge value, from opening to closing; the value is not in memory
+  // before.
   void append_huge(const std::string& name) {
     this->drop();
     Shape shape = this->plain();

@@ -1,8 +1,8 @@
 // What every rival does, how it is timed, and how it is told: the C++ half.
 //
 // `workload/src/` holds the same in Rust; the two must draw the same keys, orders and values. A
-// rival is a class with the members that `Run` in `rows.hpp` names, one for each kind of engine that
-// it has, or the same one for both; `rival_main` does the rest.
+// rival is a class with the members that `Run` in `rows.hpp` names, one for each kind of engine
+// that it has, or the same one for both; `rival_main` does the rest.
 #pragma once
 
 #include <string>
