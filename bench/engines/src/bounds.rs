@@ -1,24 +1,17 @@
 //! What Todana is to reach, and whether it does.
 
+mod hash;
+mod tree;
+
 use std::fmt::Write;
 
-use crate::contestant::{LMDB, TODANA, TOKYO};
-use crate::floor::Floor;
+use crate::contestant::TODANA;
 use crate::measure::{Measured, Sample, Series};
-use crate::row::Row;
+use crate::row::{Kind, Row};
 use crate::table::{digits, median, paired};
 
 /// From this many records on the bounds of 10 million hold, below it those of 1 million.
 const MANY_RECORDS: u32 = 5_000_000;
-/// Everything in the directory after close, for values of 8 bytes.
-const FILE_BYTES_MAX: f64 = 25.0;
-/// Resident memory beside the page cache, at many records.
-const ANON_BYTES_MAX: f64 = 14.0;
-/// To open, for a million records.
-const REOPEN_S_MAX: f64 = 0.3;
-/// Durable puts a second of 64 writers.
-const DURABLE_64_MIN: f64 = 50_000.0;
-
 /// One bound.
 struct Check {
     what: String,
@@ -52,15 +45,19 @@ impl Check {
 }
 
 /// The summary of a run in which Todana took part; nothing of another.
-pub(crate) fn table(measured: &[Measured], records: u32, value_len: u32) -> String {
+pub(crate) fn table(kind: Kind, measured: &[Measured], records: u32, value_len: u32) -> String {
     if !measured.iter().any(|measured| measured.of(TODANA).is_some()) {
         return String::new();
     }
-    let mut out = "\n### Bounds\n\nRatios are of operations a CPU second, but of puts a second in \
-                   durable rows. The best: the best of the hash rivals.\n\n\
-                   | bound | wanted | seen | |\n|---|---|---|---|\n"
-        .to_owned();
-    for check in checks(measured, records, value_len) {
+    let figures = Figures { measured };
+    let (about, checks) = match kind {
+        Kind::Hash => (hash::ABOUT, hash::checks(&figures, records, value_len)),
+        Kind::Tree => (tree::ABOUT, tree::checks(&figures, records, value_len)),
+    };
+    let mut out = format!(
+        "\n### Bounds\n\n{about}\n\n| bound | wanted | seen | |\n|---|---|---|---|\n"
+    );
+    for check in checks {
         let _ = writeln!(
             out,
             "| {} | {} {} | {} | {} |",
@@ -74,166 +71,43 @@ pub(crate) fn table(measured: &[Measured], records: u32, value_len: u32) -> Stri
     out
 }
 
-fn checks(measured: &[Measured], records: u32, value_len: u32) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let many = records >= MANY_RECORDS;
-    let is_there = |row| measured.iter().any(|measured| measured.row == row);
-    let against = |row, rival: &str, of: fn(&Sample) -> f64| {
-        let measured = measured.iter().find(|measured| measured.row == row)?;
-        paired(measured.of(TODANA)?, measured.of(rival)?, of)
-    };
-    let speed = Sample::per_cpu_second;
-    let speeds = [(Row::PutSeq, 2.0, 2.0), (Row::PutRandom, 2.0, 2.0), (Row::GetRandom, 1.5, 1.4)];
-    for (row, best_few, best_many) in speeds.into_iter().filter(|(row, ..)| is_there(*row)) {
-        if !many {
-            checks.push(Check::at_least(
-                format!("{row}, × {TOKYO}"),
-                3.0,
-                against(row, TOKYO, speed),
-            ));
-        }
-        let wanted = if many { best_many } else { best_few };
-        checks.push(Check::at_least(
-            format!("{row}, × the best"),
-            wanted,
-            against_best(measured, row, &[row]),
-        ));
+/// What was measured, as bounds ask for it.
+struct Figures<'a> {
+    measured: &'a [Measured],
+}
+
+impl Figures<'_> {
+    fn row(&self, row: Row) -> Option<&Measured> {
+        self.measured.iter().find(|measured| measured.row == row)
     }
-    if is_there(Row::GetBulk) {
-        // A rival whose bulk call is slower than its single one is taken by the single one.
-        let seen = against_best(measured, Row::GetBulk, &[Row::GetBulk, Row::GetRandom]);
-        let what = format!("{}, × the best, in bulk or one by one", Row::GetBulk);
-        checks.push(Check::at_least(what, 4.0, seen));
+
+    fn has(&self, row: Row) -> bool {
+        self.row(row).is_some()
     }
-    if is_there(Row::Delete) {
-        let seen = against(Row::Delete, TOKYO, speed);
-        checks.push(Check::at_least(format!("{}, × {TOKYO}", Row::Delete), 3.0, seen));
-    }
-    let figure = |row, of: &dyn Fn(&Sample) -> f64| {
-        let series = measured.iter().find(|measured| measured.row == row)?.of(TODANA)?;
+
+    /// Median of a figure of Todana's.
+    fn todana(&self, row: Row, of: impl Fn(&Sample) -> f64) -> Option<f64> {
+        let series = self.row(row)?.of(TODANA)?;
         Some(median(&series.samples.iter().map(of).collect::<Vec<_>>()))
-    };
-    let each = f64::from(records);
-    for row in [Row::PutSeq, Row::PutRandom].into_iter().filter(|row| is_there(*row)) {
-        if value_len == 8 {
-            let seen = figure(row, &|sample| sample.file_bytes as f64 / each);
-            checks.push(Check::at_most(
-                format!("{row}, bytes a record after close"),
-                FILE_BYTES_MAX,
-                seen,
-            ));
-        }
-    }
-    for row in [Row::PutRandom, Row::GetRandom, Row::Reopen] {
-        if many && is_there(row) {
-            let seen = figure(row, &|sample| sample.rss_anon_bytes as f64 / each);
-            let what = format!("{row}, resident bytes a record beside the page cache");
-            checks.push(Check::at_most(what, ANON_BYTES_MAX, seen));
-        }
-    }
-    if is_there(Row::Reopen) {
-        let seen = figure(Row::Reopen, &|sample| sample.wall_s / each * 1e6);
-        let what = format!("{} (clean), seconds a million records", Row::Reopen);
-        checks.push(Check::at_most(what, REOPEN_S_MAX, seen));
-    }
-    if is_there(Row::PutDurable1) {
-        let floor = Floor::Append.name();
-        let seen = against(Row::PutDurable1, floor, Sample::per_second);
-        checks.push(Check::at_least(format!("{}, × {floor}", Row::PutDurable1), 0.9, seen));
-    }
-    if is_there(Row::PutDurable64) {
-        let row = Row::PutDurable64;
-        let seen = against(row, LMDB, Sample::per_second);
-        checks.push(Check::at_least(format!("{row}, × {LMDB}"), 10.0, seen));
-        let seen = figure(row, &Sample::per_second);
-        checks.push(Check::at_least(format!("{row}, puts a second"), DURABLE_64_MIN, seen));
-    }
-    checks
-}
-
-/// Todana in `row` over the best hash rival in the best of `rows`.
-fn against_best(measured: &[Measured], row: Row, rows: &[Row]) -> Option<f64> {
-    let todana = measured.iter().find(|measured| measured.row == row)?.of(TODANA)?;
-    let rivals = measured
-        .iter()
-        .filter(|measured| rows.contains(&measured.row))
-        .flat_map(|measured| &measured.series)
-        .filter(|series| series.is_hash_rival);
-    rivals
-        .filter_map(|rival: &Series| paired(todana, rival, Sample::per_cpu_second))
-        .min_by(f64::total_cmp)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn series(contestant: &'static str, row: Row, millions_per_cpu_second: f64) -> Series {
-        let sample = Sample {
-            row,
-            operations: 1_000_000,
-            wall_s: 1.0,
-            cpu_s: 1.0 / millions_per_cpu_second,
-            other_cpu_s: 0.0,
-            loadavg: 0.0,
-            file_bytes: 24_000_000,
-            file_allocated_bytes: 24_000_000,
-            rss_bytes: 0,
-            rss_anon_bytes: 0,
-            rss_file_bytes: 0,
-            policy: String::new(),
-            bulk: String::new(),
-        };
-        let is_hash_rival = contestant == TOKYO || contestant == "Tkrzw";
-        Series { contestant, is_hash_rival, samples: vec![sample] }
     }
 
-    fn row(row: Row, todana: f64, tokyo: f64, tkrzw: f64) -> Measured {
-        let series = vec![
-            series(TODANA, row, todana),
-            series(TOKYO, row, tokyo),
-            series("Tkrzw", row, tkrzw),
-            series("redb", row, 100.0),
-        ];
-        Measured { row, series }
+    /// Todana over one rival in the same row.
+    fn against(&self, row: Row, rival: &str, of: fn(&Sample) -> f64) -> Option<f64> {
+        let measured = self.row(row)?;
+        paired(measured.of(TODANA)?, measured.of(rival)?, of)
     }
 
-    fn check(measured: &[Measured], expected: &[&str]) {
-        let checks = checks(measured, 1_000_000, 8);
-        let verdicts: Vec<String> =
-            checks.iter().map(|check| format!("{}: {}", check.what, check.verdict())).collect();
-        assert_eq!(verdicts, expected);
-    }
-
-    #[test]
-    fn the_best_is_a_hash_rival() {
-        check(
-            &[row(Row::PutSeq, 3.0, 1.0, 2.0)],
-            &[
-                "put-seq, × Tokyo Cabinet: ok",
-                "put-seq, × the best: **below by 25 %**",
-                "put-seq, bytes a record after close: ok",
-            ],
-        );
-    }
-
-    #[test]
-    fn a_slow_bulk_call_is_no_excuse() {
-        check(
-            &[row(Row::GetRandom, 9.0, 1.0, 2.0), row(Row::GetBulk, 6.0, 1.0, 1.0)],
-            &[
-                "get-random, × Tokyo Cabinet: ok",
-                "get-random, × the best: ok",
-                "get-bulk-32, × the best, in bulk or one by one: **below by 25 %**",
-            ],
-        );
-    }
-
-    #[test]
-    fn who_is_missing_is_not_judged_by() {
-        let measured =
-            Measured { row: Row::Delete, series: vec![series(TODANA, Row::Delete, 1.0)] };
-        check(&[measured], &["delete, × Tokyo Cabinet: not measured"]);
-        assert_eq!(table(&[], 1, 8), "");
+    /// Todana in `row` over the best of the rivals in the best of `rows`.
+    fn against_best(
+        &self,
+        row: Row,
+        rows: &[Row],
+        of: fn(&Sample) -> f64,
+        is_rival: fn(&Series) -> bool,
+    ) -> Option<f64> {
+        let todana = self.row(row)?.of(TODANA)?;
+        let measured = self.measured.iter().filter(|measured| rows.contains(&measured.row));
+        let rivals = measured.flat_map(|measured| &measured.series).filter(|one| is_rival(one));
+        rivals.filter_map(|rival| paired(todana, rival, of)).min_by(f64::total_cmp)
     }
 }

@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Result;
+use crate::row::Kind;
 
 /// Where the manifest, and below it the rivals' sources, are.
 const HOME: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Whether `todana-store` opens stores by name yet. When it does: `true` here, and `rivals/todana`
-/// among the default members of the workspace.
-const TODANA_IS_THERE: bool = true;
+/// The kinds that `rivals/todana` knows. A tree joins when `todana-store` opens `*.tdt`.
+const TODANA_KINDS: &[Kind] = &[Kind::Hash];
 
 /// One engine, and the program that drives it.
 #[derive(Debug)]
 pub(crate) struct Contestant {
     /// As the tables have it.
     pub(crate) name: &'static str,
-    /// Whether it is one of the hash databases that Todana is measured by; the others are there for
-    /// reference.
+    /// Whether it is one of the hash databases that Todana's is measured by; the others are there for
+    /// reference. Trees are measured by all.
     pub(crate) is_hash_rival: bool,
     program: Program,
 }
@@ -111,8 +111,8 @@ impl Contestant {
         only.is_empty() || only.iter().any(|part| name.contains(&part.to_lowercase()))
     }
 
-    /// Why it cannot take part, if so.
-    fn missing(&self) -> Option<String> {
+    /// Why it cannot take part in a comparison of this kind, if so.
+    fn missing(&self, kind: Kind) -> Option<String> {
         match self.program {
             Program::Native { header, apt, .. } => {
                 let include = format!("#include <{header}>\n");
@@ -125,14 +125,14 @@ impl Contestant {
                 }
             }
             Program::Crate { .. } => None,
-            Program::Todana => (!TODANA_IS_THERE)
-                .then(|| "not switched on yet (TODANA_IS_THERE in src/contestant.rs)".to_owned()),
+            Program::Todana => (!TODANA_KINDS.contains(&kind))
+                .then(|| format!("no {kind} yet (TODANA_KINDS in src/contestant.rs)")),
         }
     }
 
     /// Builds the program; where it is. The error says what is missing.
-    pub(crate) fn build(&self) -> Result<PathBuf> {
-        if let Some(reason) = self.missing() {
+    pub(crate) fn build(&self, kind: Kind) -> Result<PathBuf> {
+        if let Some(reason) = self.missing(kind) {
             return Err(reason.into());
         }
         match self.program {
@@ -144,9 +144,9 @@ impl Contestant {
 }
 
 /// `todana-engines-side-by-side list`.
-pub(crate) fn list() -> Result<()> {
+pub(crate) fn list(kind: Kind) -> Result<()> {
     for contestant in &ALL {
-        let state = contestant.missing().unwrap_or_else(|| match contestant.program {
+        let state = contestant.missing(kind).unwrap_or_else(|| match contestant.program {
             Program::Native { library, .. } => format!("there (lib{library} of the system)"),
             Program::Crate { package } => format!("there (a crate: {package}, built by `run`)"),
             Program::Todana => "there (rival-todana, built by `run`)".to_owned(),

@@ -7,10 +7,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Cgroup;
 use crate::contestant::{self, Contestant};
 use crate::floor::Floor;
 use crate::row::Row;
 use crate::{Result, RunArgs, bounds, table};
+
+/// Keys are `%08d`.
+const KEY_LEN: u64 = 8;
+/// Data over memory in cold rows.
+const COLD_FACTOR: u64 = 4;
+/// Memory in cold rows at least; less does not hold a program's own buffers.
+const COLD_MEMORY_MIN: u64 = 16 << 20;
+/// What a process in a cgroup may take beside: its code, its heap, the orders.
+const COLD_EXTRA: u64 = 64 << 20;
+/// The row that leaves a store behind for `reopen-killed`.
+const FILL_AND_DIE: &str = "fill-and-die";
 
 /// What a program prints of one row.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,6 +42,10 @@ pub(crate) struct Sample {
     pub(crate) rss_bytes: u64,
     pub(crate) rss_anon_bytes: u64,
     pub(crate) rss_file_bytes: u64,
+    /// Read from the disk.
+    pub(crate) read_bytes: u64,
+    /// Made dirty in the page cache.
+    pub(crate) written_bytes: u64,
     pub(crate) policy: String,
     pub(crate) bulk: String,
 }
@@ -41,6 +57,11 @@ impl Sample {
 
     pub(crate) fn per_second(&self) -> f64 {
         self.operations as f64 / self.wall_s.max(1e-9)
+    }
+
+    /// Read from the disk and written, an operation.
+    pub(crate) fn io_bytes(&self) -> f64 {
+        (self.read_bytes + self.written_bytes) as f64 / self.operations as f64
     }
 }
 
@@ -73,6 +94,10 @@ struct Ready {
 
 /// `todana-engines-side-by-side run`.
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    let rows = Row::groups(args.kind).concat();
+    if let Some(row) = args.rows.iter().find(|row| !rows.contains(row)) {
+        return Err(format!("{row} is not a row of --kind {}", args.kind).into());
+    }
     let ready = build(args);
     // A folder of this run alone inside what may be the user's own.
     let dir = args.dir.join(format!("todana-engines-{}", std::process::id()));
@@ -83,7 +108,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     // Stays if anything else is in it.
     let _ = fs::remove_dir(&args.dir);
     let measured = measured?;
-    print!("{}", bounds::table(&measured, args.records, args.value_len));
+    print!("{}", bounds::table(args.kind, &measured, args.records, args.value_len));
     if let Some(path) = &args.json {
         fs::write(path, serde_json::to_string_pretty(&measured)?)
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -96,7 +121,7 @@ fn build(args: &RunArgs) -> Vec<Ready> {
     let mut ready = Vec::new();
     for contestant in contestant::ALL.iter().filter(|one| one.is_among(&args.only)) {
         eprintln!("building: {}", contestant.name);
-        match contestant.build() {
+        match contestant.build(args.kind) {
             Ok(program) => ready.push(Ready { contestant, program }),
             Err(error) => println!("{}: {error}", contestant.name),
         }
@@ -113,7 +138,7 @@ fn measure(args: &RunArgs, ready: &[Ready], dir: &Path) -> Result<Vec<Measured>>
         table::LEGEND
     );
     let mut all = Vec::new();
-    for group in Row::GROUPS {
+    for group in Row::groups(args.kind) {
         let wanted = |row: &&Row| args.rows.is_empty() || args.rows.contains(row);
         let rows: Vec<Row> = group.iter().filter(wanted).copied().collect();
         if rows.is_empty() {
@@ -137,7 +162,7 @@ fn measure_group(
 ) -> Result<Vec<Measured>> {
     let mut measured: Vec<Measured> =
         rows.iter().map(|&row| Measured { row, series: Vec::new() }).collect();
-    let floors: &[Floor] = if rows == [Row::PutDurable1] { &Floor::ALL } else { &[] };
+    let floors = Floor::beside(rows);
     let mut failed = Vec::new();
     for round in 0..args.runs {
         for at in order(round as usize, ready.len() + floors.len()) {
@@ -147,7 +172,7 @@ fn measure_group(
                 }
                 let contestant = ready.contestant;
                 eprintln!("round {}: {} {}", round + 1, names(rows), contestant.name);
-                match run_program(args, ready, rows, &dir.join(at.to_string()), round) {
+                match run_rows(args, ready, rows, &dir.join(at.to_string()), round) {
                     Ok(samples) => {
                         for sample in samples {
                             add(&mut measured, contestant.name, contestant.is_hash_rival, sample);
@@ -160,7 +185,7 @@ fn measure_group(
                     }
                 }
             } else if let Some(floor) = floors.get(at - ready.len()) {
-                let sample = run_floor(args, *floor, &dir.join(at.to_string()))?;
+                let sample = run_floor(args, rows[0], *floor, &dir.join(at.to_string()))?;
                 add(&mut measured, floor.name(), false, sample);
             }
         }
@@ -198,7 +223,7 @@ fn order(round: usize, count: usize) -> Vec<usize> {
     order
 }
 
-fn run_program(
+fn run_rows(
     args: &RunArgs,
     ready: &Ready,
     rows: &[Row],
@@ -207,15 +232,48 @@ fn run_program(
 ) -> Result<Vec<Sample>> {
     // What a round before this one left behind, had it failed.
     let _ = fs::remove_dir_all(dir);
-    let output = Command::new(&ready.program)
+    let mut program = Command::new(&ready.program);
+    let mut bounded_by = String::new();
+    if rows.iter().any(|row| row.is_cold()) {
+        bounded_by = format!("; {} MiB", cold_memory(args) >> 20);
+        if let Some(cgroup) = &args.cgroup {
+            let limit = cold_memory(args) + COLD_EXTRA;
+            program = Cgroup::limited(cgroup, limit)?.command(&ready.program);
+            bounded_by = format!("; {} MiB of cgroup", limit >> 20);
+        }
+    }
+    if rows == [Row::ReopenKilled] {
+        run_program(args, Command::new(&ready.program), FILL_AND_DIE, dir, round)?;
+    }
+    let mut samples = run_program(args, program, &names(rows), dir, round)?;
+    samples.iter_mut().for_each(|sample| sample.policy.push_str(&bounded_by));
+    Ok(samples)
+}
+
+/// What the caches may take in cold rows.
+fn cold_memory(args: &RunArgs) -> u64 {
+    let data = u64::from(args.records) * (KEY_LEN + u64::from(args.value_len));
+    (data / COLD_FACTOR).max(COLD_MEMORY_MIN)
+}
+
+fn run_program(
+    args: &RunArgs,
+    mut program: Command,
+    rows: &str,
+    dir: &Path,
+    round: u32,
+) -> Result<Vec<Sample>> {
+    let output = program
         .arg("--dir")
         .arg(dir)
+        .args(["--kind", &args.kind.to_string()])
         .args(["--records", &args.records.to_string()])
         .args(["--value-len", &args.value_len.to_string()])
-        .args(["--rows", &names(rows)])
+        .args(["--rows", rows])
         // Orders of one round are the same for all, of the next one others.
         .args(["--seed", &(args.seed + 100 * u64::from(round)).to_string()])
         .args(["--seconds", &args.seconds.to_string()])
+        .args(["--memory", &cold_memory(args).to_string()])
         .output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -228,12 +286,13 @@ fn run_program(
         .collect()
 }
 
-fn run_floor(args: &RunArgs, floor: Floor, dir: &Path) -> Result<Sample> {
+fn run_floor(args: &RunArgs, row: Row, floor: Floor, dir: &Path) -> Result<Sample> {
     eprintln!("{}", floor.name());
-    let (operations, elapsed) = floor.run(dir, Duration::from_secs_f64(args.seconds))?;
+    let seconds = Duration::from_secs_f64(args.seconds);
+    let (operations, elapsed) = floor.run(dir, seconds, args.records)?;
     let loadavg = fs::read_to_string("/proc/loadavg")?;
     Ok(Sample {
-        row: Row::PutDurable1,
+        row,
         operations,
         wall_s: elapsed.as_secs_f64(),
         cpu_s: f64::NAN,
@@ -244,6 +303,8 @@ fn run_floor(args: &RunArgs, floor: Floor, dir: &Path) -> Result<Sample> {
         rss_bytes: 0,
         rss_anon_bytes: 0,
         rss_file_bytes: 0,
+        read_bytes: 0,
+        written_bytes: 0,
         policy: floor.policy().to_owned(),
         bulk: String::new(),
     })

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::contestant::TODANA;
 use crate::measure::{Measured, Sample, Series};
-use crate::row::Row;
+use crate::row::{Row, Unit};
 
 pub(crate) const LEGEND: &str = "Median [least..most] of the rounds. × is Todana's figure over the \
     contestant's, median of rounds: above 1 Todana is faster. Bytes are per record: of the files at \
@@ -30,23 +30,27 @@ pub(crate) fn of(measured: &Measured, records: u32) -> String {
 }
 
 const fn units(row: Row) -> (&'static str, &'static str) {
-    match row {
-        Row::Reopen => ("CPU ms", "wall ms"),
-        _ if row.is_durable() => ("CPU µs a put", "k puts a second"),
-        _ => ("M ops a CPU second", "M ops a second"),
+    match row.unit() {
+        Unit::MillionsPerSecond => ("M ops a CPU second", "M ops a second"),
+        Unit::EachAndThousandsPerSecond if row.is_durable() => ("CPU µs a put", "k puts a second"),
+        Unit::EachAndThousandsPerSecond => ("CPU µs each", "k ops a second"),
+        Unit::Seconds => ("CPU s", "wall s"),
+        Unit::Millis => ("CPU ms", "wall ms"),
     }
 }
 
 fn line(out: &mut String, row: Row, series: &Series, todana: Option<&Series>, records: u32) {
-    let cpu = values(series, |sample| match row {
-        Row::Reopen => sample.cpu_s * 1e3,
-        _ if row.is_durable() => sample.cpu_s * 1e6 / sample.operations as f64,
-        _ => sample.per_cpu_second() / 1e6,
+    let cpu = values(series, |sample| match row.unit() {
+        Unit::MillionsPerSecond => sample.per_cpu_second() / 1e6,
+        Unit::EachAndThousandsPerSecond => sample.cpu_s * 1e6 / sample.operations as f64,
+        Unit::Seconds => sample.cpu_s,
+        Unit::Millis => sample.cpu_s * 1e3,
     });
-    let wall = values(series, |sample| match row {
-        Row::Reopen => sample.wall_s * 1e3,
-        _ if row.is_durable() => sample.per_second() / 1e3,
-        _ => sample.per_second() / 1e6,
+    let wall = values(series, |sample| match row.unit() {
+        Unit::MillionsPerSecond => sample.per_second() / 1e6,
+        Unit::EachAndThousandsPerSecond => sample.per_second() / 1e3,
+        Unit::Seconds => sample.wall_s,
+        Unit::Millis => sample.wall_s * 1e3,
     });
     let ratio = |of: fn(&Sample) -> f64| {
         let known = todana.filter(|todana| todana.contestant != series.contestant);
@@ -57,21 +61,20 @@ fn line(out: &mut String, row: Row, series: &Series, todana: Option<&Series>, re
     };
     let (len, allocated) =
         (per_record(|sample| sample.file_bytes), per_record(|sample| sample.file_allocated_bytes));
-    // A durable row writes as many records as it comes to: nothing to divide by.
-    let bytes = |value: f64| if row.is_durable() { "–".to_owned() } else { digits(value) };
+    // A durable row writes as many records as it comes to, others have long values: nothing to divide
+    // by.
+    let is_apart = row.is_durable() || row.is_long();
+    let bytes = |value: f64| if is_apart { "–".to_owned() } else { digits(value) };
     let file = match bytes(len) {
-        text if row.is_durable() || (allocated / len - 1.0).abs() < 0.1 => text,
+        text if is_apart || (allocated / len - 1.0).abs() < 0.1 => text,
         text => format!("{text} ({})", digits(allocated)),
     };
     let other = values(series, |sample| sample.other_cpu_s / sample.wall_s * 100.0);
     let last = series.samples.last();
-    let bulk = match last {
-        Some(sample) if row == Row::GetBulk => format!("; bulk: {}", sample.bulk),
-        _ => String::new(),
-    };
+    let more = last.map_or_else(String::new, |sample| remarks(row, sample));
     let _ = writeln!(
         out,
-        "| {} | {} | {} | {} | {} | {file} | {} | {} | {} | {} | {}{bulk} |",
+        "| {} | {} | {} | {} | {} | {file} | {} | {} | {} | {} | {}{more} |",
         series.contestant,
         spread(&cpu),
         spread(&wall),
@@ -87,6 +90,32 @@ fn line(out: &mut String, row: Row, series: &Series, todana: Option<&Series>, re
         digits(median(&values(series, |sample| sample.loadavg))),
         last.map_or("", |sample| &sample.policy),
     );
+}
+
+/// What else there is to say of a row, behind its flushes.
+fn remarks(row: Row, sample: &Sample) -> String {
+    let mut out = String::new();
+    if row.is_bulk() {
+        let _ = write!(out, "; bulk: {}", sample.bulk);
+    }
+    let is_floor = sample.cpu_s.is_nan();
+    if row.is_long() && !is_floor {
+        let mb = |bytes: u64| digits(bytes as f64 / 1e6);
+        let _ = write!(
+            out,
+            "; read {} MB, written {} MB, files {} MB, anon {} MB",
+            mb(sample.read_bytes),
+            mb(sample.written_bytes),
+            mb(sample.file_bytes),
+            mb(sample.rss_anon_bytes),
+        );
+    }
+    if row.is_cold() {
+        let each = |bytes: u64| digits(bytes as f64 / sample.operations as f64);
+        let (read, written) = (each(sample.read_bytes), each(sample.written_bytes));
+        let _ = write!(out, "; read {read} B, written {written} B each");
+    }
+    out
 }
 
 fn values(series: &Series, of: impl Fn(&Sample) -> f64) -> Vec<f64> {

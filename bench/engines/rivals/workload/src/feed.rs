@@ -56,15 +56,39 @@ impl Tally {
     #[inline]
     pub fn found(&mut self, value: &[u8]) {
         self.found += 1;
-        let (words, rest) = value.as_chunks::<8>();
-        for word in words {
-            self.sum = self.sum.wrapping_add(u64::from_le_bytes(*word));
-        }
-        if !rest.is_empty() {
-            let mut word = [0; 8];
-            word[..rest.len()].copy_from_slice(rest);
-            self.sum = self.sum.wrapping_add(u64::from_le_bytes(word));
-        }
+        self.sum = self.sum.wrapping_add(checksum(value));
+    }
+}
+
+/// Sum of the words, the last one filled up with zeros.
+#[inline]
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut sum = 0u64;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        sum = sum.wrapping_add(u64::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        sum = sum.wrapping_add(u64::from_le_bytes(word));
+    }
+    sum
+}
+
+/// All records of an ordered scan: every byte of key and value is touched, and the order shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    values: Tally,
+    order: u64,
+}
+
+impl Scanned {
+    /// The next record.
+    #[inline]
+    pub fn record(&mut self, key: &[u8], value: &[u8]) {
+        self.order = self.order.wrapping_mul(GOLDEN).wrapping_add(checksum(key));
+        self.values.found(value);
     }
 }
 
@@ -85,8 +109,14 @@ impl Order {
     }
 
     pub(crate) fn single(number: u32) -> Result<Self> {
-        let mut numbers = MmapMut::map_anon(4)?;
-        numbers.copy_from_slice(&number.to_ne_bytes());
+        Self::repeated(number, 1)
+    }
+
+    /// The same number again and again.
+    pub(crate) fn repeated(number: u32, count: u32) -> Result<Self> {
+        let mut numbers = MmapMut::map_anon(count as usize * 4)?;
+        let (cells, _) = numbers.as_chunks_mut::<4>();
+        cells.fill(number.to_ne_bytes());
         Ok(Self { numbers })
     }
 
@@ -101,13 +131,13 @@ impl Order {
         Ok(order)
     }
 
-    /// `count` numbers below `count`, some more than once.
-    pub(crate) fn draws(count: u32, seed: u64) -> Result<Self> {
+    /// `count` numbers below `bound`, some more than once.
+    pub(crate) fn draws(count: u32, bound: u32, seed: u64) -> Result<Self> {
         let mut order = Self::sequential(count)?;
         let (cells, _) = order.numbers.as_chunks_mut::<4>();
         let mut rng = Rng(seed);
         for cell in cells {
-            *cell = rng.below(count).to_ne_bytes();
+            *cell = rng.below(bound).to_ne_bytes();
         }
         Ok(order)
     }
@@ -120,12 +150,24 @@ pub struct Feed<'a> {
     generation: u64,
     key: [u8; KEY_LEN],
     value: Vec<u8>,
+    /// Whether all values are alike but for their first word.
+    is_stamped: bool,
 }
 
 impl<'a> Feed<'a> {
     pub(crate) fn new(order: &'a Order, generation: u64, value_len: usize) -> Self {
         let (numbers, _) = order.numbers.as_chunks::<4>();
-        Self { numbers, at: 0, generation, key: [0; KEY_LEN], value: vec![0; value_len] }
+        let value = vec![0; value_len];
+        Self { numbers, at: 0, generation, key: [0; KEY_LEN], value, is_stamped: false }
+    }
+
+    /// Long values: a pattern that is drawn once, with the number's own word at its start. Drawing a
+    /// value must not cost as much as writing it.
+    pub(crate) fn stamped(order: &'a Order, generation: u64, value_len: usize) -> Self {
+        let mut feed = Self::new(order, generation, value_len);
+        write_value(0, generation, &mut feed.value);
+        feed.is_stamped = true;
+        feed
     }
 
     /// The next key and its value.
@@ -133,7 +175,8 @@ impl<'a> Feed<'a> {
     pub fn record(&mut self) -> Option<(&[u8], &[u8])> {
         let number = self.number()?;
         write_key(number, &mut self.key);
-        write_value(number, self.generation, &mut self.value);
+        let len = if self.is_stamped { 8 } else { self.value.len() };
+        write_value(number, self.generation, &mut self.value[..len]);
         Some((&self.key, &self.value))
     }
 
@@ -189,6 +232,30 @@ mod tests {
         assert_eq!(short, long[..11]);
         write_value(7, 1, &mut short);
         assert_ne!(short, long[..11]);
+    }
+
+    #[test]
+    fn a_stamped_value_begins_as_the_plain_one() {
+        let order = Order::single(7).unwrap();
+        let mut plain = [0; 8];
+        write_value(7, 1, &mut plain);
+        let mut feed = Feed::stamped(&order, 1, 100);
+        let (_, value) = feed.record().unwrap();
+        assert_eq!(value[..8], plain);
+        let mut first = [0; 100];
+        write_value(0, 1, &mut first);
+        assert_eq!(value[8..], first[8..]);
+    }
+
+    #[test]
+    fn a_scan_out_of_order_shows() {
+        let scanned = |keys: [&[u8]; 2]| {
+            let mut scanned = Scanned::default();
+            keys.iter().for_each(|key| scanned.record(key, b"value"));
+            scanned
+        };
+        assert_eq!(scanned([b"a", b"b"]), scanned([b"a", b"b"]));
+        assert_ne!(scanned([b"a", b"b"]), scanned([b"b", b"a"]));
     }
 
     #[test]

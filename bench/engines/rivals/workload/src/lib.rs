@@ -11,9 +11,9 @@ mod rows;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-pub use feed::{Feed, Tally};
+pub use feed::{Feed, Scanned, Tally};
 
 /// A failure with a line that says what to do.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -23,8 +23,22 @@ pub const BULK: usize = 32;
 /// Length of a key: `%08d`.
 pub const KEY_LEN: usize = 8;
 
+/// Puts a transaction, where nothing else is said.
+pub const BATCH: u32 = 10_000;
+/// Caches of a tree, where nothing else is said: more than any store here needs.
+const MEMORY_AMPLE: u64 = 4 << 30;
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Records found by their keys.
+    Hash,
+    /// Records in the order of their keys.
+    Tree,
+}
+
 /// What a rival is told when it opens a store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Shape {
     /// An existing directory for this store alone.
     pub dir: PathBuf,
@@ -32,9 +46,15 @@ pub struct Shape {
     pub records: u32,
     /// Bytes of a value.
     pub value_len: usize,
-    /// For [`Rival::put_durable`], from several threads at once; otherwise one thread, flushed by
+    /// For [`Rival::put_durable`], from several threads at once; otherwise flushed by
     /// [`Rival::sync`] only.
     pub durable: bool,
+    /// What is compared.
+    pub kind: Kind,
+    /// Puts a transaction, for those who have transactions.
+    pub batch: u32,
+    /// Bytes that the caches of a tree may take, the kernel's share of them included.
+    pub memory: u64,
 }
 
 /// How a rival reads many records at once.
@@ -48,13 +68,11 @@ pub enum Bulk {
 
 /// An engine. The loops are its own, so that it may hold a transaction over many operations.
 pub trait Rival: Sized + Sync {
-    /// When it flushes.
-    const POLICY: &'static str;
-    /// How [`Rival::put_durable`] makes sure.
-    const DURABLE: &'static str;
     /// How it gets many records.
     const BULK: Bulk;
 
+    /// When it flushes.
+    fn policy(shape: &Shape) -> &'static str;
     /// Opens the store, creating what is missing.
     fn open(shape: &Shape) -> Result<Self>;
     /// Puts every record of the feed.
@@ -71,6 +89,27 @@ pub trait Rival: Sized + Sync {
     fn close(self) -> Result<()>;
     /// One put that is on the disk when it returns; from any thread.
     fn put_durable(&self, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Appends the value of every record of the feed to what is there.
+    fn append_all(&self, _feed: &mut Feed<'_>) -> Result<()> {
+        not_ordered()
+    }
+    /// Every record, from the first key to the last.
+    fn scan(&self, _scanned: &mut Scanned) -> Result<()> {
+        not_ordered()
+    }
+    /// Gets one key, from any thread; sees what was put before.
+    fn get_any(&self, _key: &[u8], _tally: &mut Tally) -> Result<()> {
+        not_ordered()
+    }
+    /// One put as a transaction of its own, from any thread.
+    fn put_any(&self, _key: &[u8], _value: &[u8]) -> Result<()> {
+        not_ordered()
+    }
+}
+
+fn not_ordered() -> Result<()> {
+    Err("not an ordered engine".into())
 }
 
 /// Arguments of a rival's program.
@@ -79,6 +118,12 @@ pub struct Arguments {
     /// Directory for the store; created, emptied, and removed at the end
     #[arg(long)]
     pub dir: PathBuf,
+    /// What to compare
+    #[arg(long, value_enum, default_value = "hash")]
+    pub kind: Kind,
+    /// Bytes of memory in cold rows; ample without
+    #[arg(long, default_value_t = MEMORY_AMPLE)]
+    pub memory: u64,
     /// Number of records
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub records: u32,

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
@@ -12,12 +13,13 @@ use crate::Result;
 /// Units of `/proc/stat`; 100 a second on every Linux of today (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Wall and CPU time, the process's and that of everything else; may be paused.
+/// Wall and CPU time, the process's and that of everything else, and bytes; may be paused.
 #[derive(Default)]
 pub(crate) struct Meter {
     pub(crate) wall_s: f64,
     pub(crate) cpu_s: f64,
     pub(crate) other_s: f64,
+    pub(crate) io: Io,
 }
 
 /// A part of a measurement that is under way.
@@ -25,11 +27,12 @@ pub(crate) struct Running {
     wall: Instant,
     cpu: f64,
     idle: f64,
+    io: Io,
 }
 
 impl Meter {
     pub(crate) fn start() -> Result<Running> {
-        Ok(Running { wall: Instant::now(), cpu: cpu_seconds()?, idle: idle_seconds()?.0 })
+        Ok(Running { wall: Instant::now(), cpu: cpu_seconds()?, idle: idle_seconds()?.0, io: Io::now()? })
     }
 
     pub(crate) fn stop(&mut self, running: &Running) -> Result<()> {
@@ -39,7 +42,29 @@ impl Meter {
         self.wall_s += wall;
         self.cpu_s += cpu;
         self.other_s += wall * cores - (idle - running.idle) - cpu;
+        let io = Io::now()?;
+        self.io.read += io.read - running.io.read;
+        self.io.written += io.written - running.io.written;
         Ok(())
+    }
+}
+
+/// Bytes that this process had read from the disk and has made dirty in the page cache, mapped files
+/// included (`/proc/self/io`).
+#[derive(Default)]
+pub(crate) struct Io {
+    pub(crate) read: u64,
+    pub(crate) written: u64,
+}
+
+impl Io {
+    fn now() -> Result<Self> {
+        let text = fs::read_to_string("/proc/self/io")?;
+        let bytes = |name: &str| -> Result<u64> {
+            let value = text.lines().find_map(|line| line.strip_prefix(name));
+            Ok(value.ok_or_else(|| format!("no {name} in /proc/self/io"))?.trim().parse()?)
+        };
+        Ok(Self { read: bytes("read_bytes:")?, written: bytes("write_bytes:")? })
     }
 }
 
@@ -100,4 +125,19 @@ pub(crate) fn directory_bytes(path: &Path) -> Result<(u64, u64)> {
         allocated += below.1;
     }
     Ok((len, allocated))
+}
+
+/// Drops the pages of all files below a directory from the page cache, once they are on the disk.
+pub(crate) fn forget_pages(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            forget_pages(&path)?;
+        } else {
+            let file = fs::File::open(&path)?;
+            file.sync_all()?;
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+        }
+    }
+    Ok(())
 }

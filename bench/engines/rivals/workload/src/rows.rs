@@ -1,4 +1,6 @@
-//! The rows.
+//! The rows for every kind of engine.
+
+mod tree;
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,17 +11,18 @@ use serde::Serialize;
 
 use crate::feed::{Feed, Order, Rng, Tally, write_key, write_value};
 use crate::meter::{Meter, Resident, directory_bytes};
-use crate::{Arguments, Bulk, KEY_LEN, Result, Rival, Shape};
+use crate::{Arguments, BATCH, Bulk, KEY_LEN, Kind, MEMORY_AMPLE, Result, Rival, Shape};
 
 /// Records looked at again, untimed, after a row that changes them.
 const SAMPLE: u32 = 1_000;
 
 pub(crate) fn run<R: Rival>(arguments: Arguments) -> Result<()> {
-    let mut run = Run::<R> { rival: None, clean: false, arguments };
+    let mut run =
+        Run::<R> { rival: None, clean: false, cold_filled: false, policy: "", arguments };
     for row in run.arguments.rows.clone() {
         match row.as_str() {
-            "put-seq" => run.put(&row, Order::sequential(run.arguments.records)?)?,
-            "put-random" => run.put(&row, run.fill_order()?)?,
+            "put-seq" => run.put(&row, Order::sequential(run.arguments.records)?, BATCH)?,
+            "put-random" => run.put(&row, run.fill_order()?, BATCH)?,
             "get-random" => run.get(&row, 2, R::get_all)?,
             "get-bulk-32" => run.get(&row, 3, R::get_bulk)?,
             "delete" => run.remove(&row)?,
@@ -27,6 +30,7 @@ pub(crate) fn run<R: Rival>(arguments: Arguments) -> Result<()> {
             "reopen" => run.reopen(&row)?,
             "put-durable-1" => run.put_durable(&row, 1)?,
             "put-durable-64" => run.put_durable(&row, 64)?,
+            _ if run.arguments.kind == Kind::Tree => run.tree_row(&row)?,
             unknown => return Err(format!("unknown row {unknown}").into()),
         }
     }
@@ -47,6 +51,8 @@ struct Report<'a> {
     rss_bytes: u64,
     rss_anon_bytes: u64,
     rss_file_bytes: u64,
+    read_bytes: u64,
+    written_bytes: u64,
     policy: &'static str,
     bulk: &'static str,
 }
@@ -56,6 +62,10 @@ struct Run<R> {
     rival: Option<R>,
     /// Whether the open store holds every record as first written.
     clean: bool,
+    /// Whether the directory holds the store of the cold rows.
+    cold_filled: bool,
+    /// Of the store that was opened last.
+    policy: &'static str,
 }
 
 impl<R: Rival> Run<R> {
@@ -63,11 +73,12 @@ impl<R: Rival> Run<R> {
         Order::permutation(self.arguments.records, self.arguments.seed + 1)
     }
 
-    fn put(&mut self, row: &str, order: Order) -> Result<()> {
+    fn put(&mut self, row: &str, order: Order, batch: u32) -> Result<()> {
         self.discard()?;
+        let shape = Shape { batch, ..self.plain() };
         let mut meter = Meter::default();
         let running = Meter::start()?;
-        let rival = self.open(false)?;
+        let rival = self.open(&shape)?;
         rival.put_all(&mut Feed::new(&order, 0, self.arguments.value_len))?;
         rival.sync()?;
         meter.stop(&running)?;
@@ -76,8 +87,8 @@ impl<R: Rival> Run<R> {
         let running = Meter::start()?;
         rival.close()?;
         meter.stop(&running)?;
-        self.report(row, self.arguments.records.into(), &meter, &resident, R::POLICY)?;
-        let rival = self.open(false)?;
+        self.report(row, self.arguments.records.into(), &meter, &resident)?;
+        let rival = self.open(&self.plain())?;
         self.check_sample(&rival, SAMPLE, &[0])?;
         rival.close()?;
         self.discard()
@@ -97,7 +108,7 @@ impl<R: Rival> Run<R> {
         get(&rival, &mut Feed::new(&order, 0, 0), &mut tally)?;
         meter.stop(&running)?;
         drop(order);
-        self.report(row, self.arguments.records.into(), &meter, &Resident::now()?, R::POLICY)?;
+        self.report(row, self.arguments.records.into(), &meter, &Resident::now()?)?;
         self.rival = Some(rival);
         let mut expected = Tally::default();
         let order = Order::sequential(self.arguments.records)?;
@@ -131,7 +142,7 @@ impl<R: Rival> Run<R> {
             return Err("a deleted record is there".into());
         }
         drop(order);
-        self.report(row, removed, &meter, &Resident::now()?, R::POLICY)?;
+        self.report(row, removed, &meter, &Resident::now()?)?;
         self.rival = Some(rival);
         Ok(())
     }
@@ -139,14 +150,14 @@ impl<R: Rival> Run<R> {
     fn overwrite(&mut self, row: &str) -> Result<()> {
         let rival = self.filled()?;
         self.clean = false;
-        let order = Order::draws(self.arguments.records, self.arguments.seed + 4)?;
+        let order = Order::draws(self.arguments.records, self.arguments.records, self.arguments.seed + 4)?;
         let mut meter = Meter::default();
         let running = Meter::start()?;
         rival.put_all(&mut Feed::new(&order, 1, self.arguments.value_len))?;
         rival.sync()?;
         meter.stop(&running)?;
         drop(order);
-        self.report(row, self.arguments.records.into(), &meter, &Resident::now()?, R::POLICY)?;
+        self.report(row, self.arguments.records.into(), &meter, &Resident::now()?)?;
         self.check_sample(&rival, SAMPLE, &[0, 1])?;
         self.rival = Some(rival);
         Ok(())
@@ -157,19 +168,19 @@ impl<R: Rival> Run<R> {
         self.filled()?.close()?;
         let mut meter = Meter::default();
         let running = Meter::start()?;
-        let rival = self.open(false)?;
+        let rival = self.open(&self.plain())?;
         self.check_sample(&rival, 1, &[0])?;
         meter.stop(&running)?;
         let resident = Resident::now()?;
         self.check_sample(&rival, SAMPLE, &[0])?;
         rival.close()?;
-        self.report(row, 1, &meter, &resident, R::POLICY)?;
+        self.report(row, 1, &meter, &resident)?;
         self.discard()
     }
 
     fn put_durable(&mut self, row: &str, threads: u64) -> Result<()> {
         self.discard()?;
-        let rival = self.open(true)?;
+        let rival = self.open(&Shape { durable: true, ..self.plain() })?;
         let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
         let acknowledged = AtomicU64::new(0);
         let write = |seed: u64| -> std::result::Result<(), String> {
@@ -203,7 +214,7 @@ impl<R: Rival> Run<R> {
         })?;
         let resident = Resident::now()?;
         rival.close()?;
-        self.report(row, acknowledged.into_inner(), &meter, &resident, R::DURABLE)?;
+        self.report(row, acknowledged.into_inner(), &meter, &resident)?;
         self.discard()
     }
 
@@ -214,7 +225,7 @@ impl<R: Rival> Run<R> {
             return Ok(rival);
         }
         self.discard()?;
-        let rival = self.open(false)?;
+        let rival = self.open(&self.plain())?;
         let order = self.fill_order()?;
         rival.put_all(&mut Feed::new(&order, 0, self.arguments.value_len))?;
         rival.sync()?;
@@ -222,14 +233,23 @@ impl<R: Rival> Run<R> {
         Ok(rival)
     }
 
-    fn open(&self, durable: bool) -> Result<R> {
-        fs::create_dir_all(&self.arguments.dir)?;
-        R::open(&Shape {
+    /// The store of most rows.
+    fn plain(&self) -> Shape {
+        Shape {
             dir: self.arguments.dir.clone(),
             records: self.arguments.records,
             value_len: self.arguments.value_len,
-            durable,
-        })
+            durable: false,
+            kind: self.arguments.kind,
+            batch: BATCH,
+            memory: MEMORY_AMPLE,
+        }
+    }
+
+    fn open(&mut self, shape: &Shape) -> Result<R> {
+        fs::create_dir_all(&shape.dir)?;
+        self.policy = R::policy(shape);
+        R::open(shape)
     }
 
     /// Closes the store and removes its files.
@@ -238,6 +258,7 @@ impl<R: Rival> Run<R> {
             rival.close()?;
         }
         self.clean = false;
+        self.cold_filled = false;
         if self.arguments.dir.exists() {
             fs::remove_dir_all(&self.arguments.dir)?;
         }
@@ -270,7 +291,6 @@ impl<R: Rival> Run<R> {
         operations: u64,
         meter: &Meter,
         resident: &Resident,
-        policy: &'static str,
     ) -> Result<()> {
         let (file_bytes, file_allocated_bytes) = directory_bytes(&self.arguments.dir)?;
         let report = Report {
@@ -285,7 +305,9 @@ impl<R: Rival> Run<R> {
             rss_bytes: resident.all,
             rss_anon_bytes: resident.anon,
             rss_file_bytes: resident.file,
-            policy,
+            read_bytes: meter.io.read,
+            written_bytes: meter.io.written,
+            policy: self.policy,
             bulk: match R::BULK {
                 Bulk::Native => "native",
                 Bulk::Loop => "loop",
