@@ -52,7 +52,7 @@ pub fn push_decimal(value: u64, out: &mut Vec<u8>) {
 fn push_short(value: u32, out: &mut Vec<u8>) {
     let (high, low) = (value / 100, value % 100);
     let pairs = high | low << 16;
-    let tens = (pairs * 103 >> 10) & 0x000f_000f;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f;
     let digits = tens | (pairs - tens * 10) << 8;
     let zeros = digits.trailing_zeros() as usize / 8;
     let text = (digits | 0x3030_3030) >> (zeros * 8);

@@ -36,6 +36,8 @@ pub const DATAGRAM_READ_LEN: usize = 65_536;
 /// Datagrams received with one system call, carried out together and answered before connections have
 /// their turn.
 pub const DATAGRAMS_PER_TURN: usize = 64;
+/// Datagrams whose answers may wait for the engine; those of others are lost.
+pub const DATAGRAMS_HELD: usize = 4_096;
 /// Messages sent with one system call: a datagram each, or as many as fit.
 pub const MESSAGES_PER_SEND: usize = 64;
 /// Milliseconds that connections are given to take their last replies when the server stops.

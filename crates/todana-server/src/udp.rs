@@ -1,4 +1,4 @@
-//! Datagrams: requests in, their responses out, nothing kept in between.
+//! Datagrams: requests in, their responses out; nothing is kept but what waits for the engine.
 //!
 //! A turn receives what has come with one system call, decodes all of it, carries it out together, so
 //! that look-ups of many clients are grouped, and sends all responses with one more call.
@@ -8,8 +8,8 @@ mod send;
 
 use crate::execute::{Executor, Member, finish_decoding};
 use crate::limits::{
-    DATAGRAM_READ_LEN, DATAGRAMS_PER_TURN, GROUP_OUTPUT_LEN, MESSAGES_PER_SEND, REQUESTS_PER_TURN,
-    TURN_OUTPUT_LEN,
+    DATAGRAM_READ_LEN, DATAGRAMS_HELD, DATAGRAMS_PER_TURN, GROUP_OUTPUT_LEN, MESSAGES_PER_SEND,
+    REQUESTS_PER_TURN, TURN_OUTPUT_LEN,
 };
 use crate::session::Session;
 use crate::watch::Wake;
@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MultiHeaders, SockaddrStorage};
 use receive::Receiver;
 use send::Sender;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use todana_protocol::memcached::{Protocol, Status, Step, udp};
@@ -31,7 +32,37 @@ pub(crate) struct Datagrams {
     receiver: Receiver,
     sender: Sender,
     out: Vec<u8>,
+    held: VecDeque<Held>,
     no_wake: Wake,
+}
+
+/// A datagram whose answers the engine does not let go yet, or that it has to be asked again for.
+struct Held {
+    peer: SockaddrStorage,
+    id: u16,
+    session: Session,
+    rest: Vec<u8>,
+    response: Vec<u8>,
+}
+
+impl Held {
+    /// Goes as far as it can: to the sender, or to those who wait.
+    fn settle(
+        mut self,
+        waiting: &mut VecDeque<Held>,
+        sender: &mut Sender,
+        executor: &mut Executor,
+    ) {
+        self.session.unblock();
+        executor.run_one(&mut self.session, &mut self.rest, &mut self.response);
+        if self.session.waits_for().is_none() && self.session.replies().is_empty() {
+            sender.push(self.id, &self.response, self.peer);
+        } else if waiting.len() < DATAGRAMS_HELD {
+            waiting.push_back(self);
+        } else {
+            executor.counters.datagrams_lost.add(1);
+        }
+    }
 }
 
 /// What the kernel is told about many messages at once, for all UDP sockets of a worker. It holds
@@ -69,6 +100,7 @@ impl Datagrams {
             protocol,
             readable: false,
             out: Vec::new(),
+            held: VecDeque::new(),
             no_wake: Arc::new(|| {}),
         }
     }
@@ -86,6 +118,15 @@ impl Datagrams {
             }
         }
         self.answer(executor, &mut headers.send);
+        self.sender.send(&self.socket, &mut headers.send, &executor.counters);
+    }
+
+    /// Answers those that have waited for the engine, which has gone on.
+    pub(crate) fn go_on(&mut self, executor: &mut Executor, headers: &mut Headers) {
+        for _ in 0..self.held.len() {
+            let Some(held) = self.held.pop_front() else { break };
+            held.settle(&mut self.held, &mut self.sender, executor);
+        }
         self.sender.send(&self.socket, &mut headers.send, &executor.counters);
     }
 
@@ -122,9 +163,9 @@ impl Datagrams {
                 self.sender.push(id, &self.out[range], peer);
             } else {
                 // More than a turn carries out, or not whole, or it waits for the engine.
-                let mut response = self.out[range].to_vec();
-                executor.run_one(&mut session, &mut rest.to_vec(), &mut response);
-                self.sender.push(id, &response, peer);
+                let (rest, response) = (rest.to_vec(), self.out[range].to_vec());
+                let held = Held { peer, id, session, rest, response };
+                held.settle(&mut self.held, &mut self.sender, executor);
             }
             executor.counters.datagrams.add(1);
             if self.sender.unsent_len() > GROUP_OUTPUT_LEN {

@@ -154,8 +154,10 @@ impl Worker {
                 }
             }
             // Last, so that an order to stop meets what has come before it.
-            if woken {
-                self.read_inbox();
+            if woken && self.read_inbox() {
+                for datagrams in &mut self.datagrams {
+                    datagrams.go_on(&mut self.executor, &mut headers);
+                }
             }
             for datagrams in self.datagrams.iter_mut().filter(|datagrams| datagrams.readable) {
                 datagrams.turn(&mut self.executor, &mut headers);
@@ -212,7 +214,8 @@ impl Worker {
         }
     }
 
-    fn read_inbox(&mut self) {
+    /// Takes messages from other threads; tells whether the engine has gone on.
+    fn read_inbox(&mut self) -> bool {
         let mut advanced = false;
         let mut completed = HashSet::new();
         for message in self.inbox.take() {
@@ -224,9 +227,11 @@ impl Worker {
                 Message::Stop => self.begin_stop(),
             }
         }
-        if advanced || !completed.is_empty() {
+        let goes_on = advanced || !completed.is_empty();
+        if goes_on {
             self.go_on(advanced, &completed);
         }
+        goes_on
     }
 
     /// Lists those who have waited for an advance of a watermark, or for one of these tokens.

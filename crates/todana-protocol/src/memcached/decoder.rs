@@ -265,8 +265,11 @@ mod tests {
         Decoder::new(DecoderOptions { protocol, value_len_max, ..DecoderOptions::default() })
     }
 
+    /// Where a request ends, and its frames.
+    type Short<'a> = (usize, Vec<Frame<'a>>);
+
     /// Frames and end of the request at the start of `input`, by the way for all and by the short one.
-    fn both(input: &[u8]) -> (Step, Vec<Frame<'_>>, Option<(usize, Vec<Frame<'_>>)>) {
+    fn both(input: &[u8]) -> (Step, Vec<Frame<'_>>, Option<Short<'_>>) {
         let mut decoder = text_decoder(9);
         let mut short = Vec::new();
         let end = decoder.decode_plain(input, 0, &mut short);

@@ -1,10 +1,13 @@
 //! UDP over real sockets: who gets which answer, in how many datagrams, and what gets none.
 #![expect(clippy::disallowed_methods, reason = "these tests are clients")]
 
-use super::sockets::{Running, connect, expect, start, tcp};
+use super::sockets::{Running, connect, expect, start, start_over, tcp};
 use std::io::Write;
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::time::Duration;
+use todana_engine::Level;
+use todana_engine::conformance::MapEngine;
 use todana_protocol::memcached::Protocol;
 use todana_server::Settings;
 use todana_server::settings::{Address, Listen};
@@ -14,6 +17,14 @@ fn start_udp(address: &str) -> Running {
     let address = Address::Udp(address.parse().unwrap());
     let udp = Listen { address, protocol: Protocol::Auto };
     start(Settings { listen: vec![tcp(), udp], ..Settings::default() })
+}
+
+/// The same over an engine whose changes are safe only later, and whose reads have to wait.
+fn start_udp_over_a_disk() -> Running {
+    let address = Address::Udp("127.0.0.1:0".parse().unwrap());
+    let listen = vec![tcp(), Listen { address, protocol: Protocol::Auto }];
+    let settings = Settings { listen, acknowledge: Level::Durable, ..Settings::default() };
+    start_over(Arc::new(MapEngine::with_cold_reads()), settings)
 }
 
 /// A client's socket at a local address, for this server alone.
@@ -142,4 +153,20 @@ fn a_datagram_cannot_ask_for_more_than_datagrams_are_good_for() {
     send(&socket, 1, &[b"get", &b" k".repeat(20_000)[..], b"\r\n"].concat());
     send(&socket, 2, b"mn\r\n");
     assert_eq!(receive(&socket), (2, b"MN\r\n".to_vec()));
+}
+
+#[test]
+fn answers_come_when_they_are_safe() {
+    let server = start_udp_over_a_disk();
+    let clients: Vec<_> = (0..3).map(|_| client(&server, "127.0.0.1:0")).collect();
+    for round in 0..5u16 {
+        for (at, socket) in clients.iter().enumerate() {
+            let request = format!("set k{at} 0 0 1\r\n{round}\r\nget k{at}\r\nget none\r\n");
+            send(socket, round, request.as_bytes());
+        }
+        for (at, socket) in clients.iter().enumerate() {
+            let answers = format!("STORED\r\nVALUE k{at} 0 1\r\n{round}\r\nEND\r\nEND\r\n");
+            assert_eq!(receive(socket), (round, answers.into_bytes()));
+        }
+    }
 }

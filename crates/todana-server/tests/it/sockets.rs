@@ -39,7 +39,7 @@ pub(crate) fn start(settings: Settings) -> Running {
     start_over(Arc::new(Cache::new(CacheOptions::default()).unwrap()), settings)
 }
 
-fn start_over(engine: Arc<dyn Engine>, settings: Settings) -> Running {
+pub(crate) fn start_over(engine: Arc<dyn Engine>, settings: Settings) -> Running {
     let settings = Settings { threads: 2, io: super::IO, ..settings };
     let server = Server::start(settings, engine, None).unwrap();
     let all = server.listens_on();
