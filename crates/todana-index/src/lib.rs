@@ -34,7 +34,7 @@
 //!   changes before its memory is given back, that happens before somebody else takes it (under the pool's
 //!   lock, where that is another writer), and that before anything is stored there: whoever sees what is
 //!   stored sees the changed word, and does not take what it found, or did not find, for the truth.
-//! - An entry that it [replaces](Index::replace) there is the very entry that it knows, of the same record, since
+//! - An entry that it [replaces](Home::replace) there is the very entry that it knows, of the same record, since
 //!   engines point to a record from one index alone, and do not use its place again while somebody reads.
 //!
 //! It knows no keys: a *check* that the engine gives says whether the record of an entry is the key's. It
