@@ -62,6 +62,7 @@ const HOUSE: &[Room] = &[
         &["todana-cache", "todana-hash", "todana-engine", "todana-record", "todana-io"],
     ),
     room("todana-hash", &["todana-engine", "todana-index", "todana-record", "todana-io"]),
+    room("todana-tree", &["todana-engine", "todana-record", "todana-io"]),
     room("todana-cache", &["todana-engine", "todana-index", "todana-record", "todana-io"]),
     room("todana-index", &["todana-io"]),
     room("todana-engine", &["todana-record", "todana-io"]),
@@ -71,7 +72,13 @@ const HOUSE: &[Room] = &[
     room("todana-sim", &["todana-record", "todana-io"]),
     room("todana-record", &[]),
     Room {
-        unsafe_files: &["src/mapping.rs", "src/arena.rs", "src/epoch.rs"],
+        unsafe_files: &[
+            "src/mapping.rs",
+            "src/arena.rs",
+            "src/append.rs",
+            "src/slab.rs",
+            "src/epoch.rs",
+        ],
         ..room("todana-io", &[])
     },
     Room {
