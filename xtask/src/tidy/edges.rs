@@ -59,7 +59,14 @@ const HOUSE: &[Room] = &[
     room("todana-bench", &[]),
     room(
         "todana-store",
-        &["todana-cache", "todana-hash", "todana-engine", "todana-record", "todana-io"],
+        &[
+            "todana-cache",
+            "todana-hash",
+            "todana-tree",
+            "todana-engine",
+            "todana-record",
+            "todana-io",
+        ],
     ),
     room("todana-hash", &["todana-engine", "todana-index", "todana-record", "todana-io"]),
     room("todana-tree", &["todana-engine", "todana-record", "todana-io"]),
