@@ -189,6 +189,7 @@ impl StoreCursor {
     ///
     /// # Errors
     /// What the engine meets.
+    #[expect(clippy::should_implement_trait, reason = "it goes on, and gives no items")]
     pub fn next(&mut self) -> Result<bool, Error> {
         self.step(Direction::Forward)
     }

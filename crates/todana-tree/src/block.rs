@@ -97,6 +97,40 @@ impl Block {
         Builder::default().finish(&[])
     }
 
+    /// The block of bytes that came from outside; `None` when its tables end behind them.
+    pub(crate) fn from_bytes(
+        bytes: Box<[u8]>,
+        count: usize,
+        prefix_len: usize,
+        is_wide: bool,
+    ) -> Option<Block> {
+        let width = if is_wide { 4 } else { 2 };
+        let prefix_at = count.checked_mul(HEAD_LEN + width)?;
+        if prefix_at.checked_add(prefix_len)? > bytes.len() {
+            return None;
+        }
+        let (step, hints) = hints(bytes.get(..count * HEAD_LEN)?.as_chunks().0);
+        Some(Block {
+            hints,
+            step,
+            count: u32::try_from(count).ok()?,
+            prefix_len: u32::try_from(prefix_len).ok()?,
+            prefix_at: u32::try_from(prefix_at).ok()?,
+            is_wide,
+            bytes,
+        })
+    }
+
+    /// Its bytes, as they lie on disk.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether its entries take more than 64 KiB.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.is_wide
+    }
+
     /// Number of keys.
     #[inline]
     pub(crate) fn count(&self) -> usize {
@@ -271,6 +305,16 @@ fn parse(bytes: &[u8]) -> Option<Entry<'_>> {
     Some(Entry { rest_len, tail, fields, value })
 }
 
+/// Heads from one hint to the next, and the hints.
+fn hints(heads: &[[u8; HEAD_LEN]]) -> (u32, [u32; HINTS]) {
+    let step = heads.len().div_ceil(HINTS).max(1);
+    let mut hints = [u32::MAX; HINTS];
+    for (hint, run) in hints.iter_mut().zip(heads.chunks(step)) {
+        *hint = run.last().map_or(u32::MAX, |head| u32::from_le_bytes(*head));
+    }
+    (u32::try_from(step).unwrap_or(u32::MAX), hints)
+}
+
 /// Bytes that a record's entry would take, with its head and offset, at least.
 #[inline]
 pub(crate) fn len_of(rest_len: usize, value_len: usize) -> usize {
@@ -367,19 +411,14 @@ impl Builder {
         }
         bytes.extend_from_slice(prefix);
         bytes.extend_from_slice(&self.entries);
-        let step = count.div_ceil(HINTS).max(1);
-        let heads: &[[u8; HEAD_LEN]] = self.heads.as_chunks().0;
-        let mut hints = [u32::MAX; HINTS];
-        for (hint, run) in hints.iter_mut().zip(heads.chunks(step)) {
-            *hint = run.last().map_or(u32::MAX, |head| u32::from_le_bytes(*head));
-        }
+        let (step, hints) = hints(self.heads.as_chunks().0);
         self.heads.clear();
         self.offsets.clear();
         self.entries.clear();
         let narrow = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         Block {
             hints,
-            step: narrow(step),
+            step,
             count: narrow(count),
             prefix_len: narrow(prefix.len()),
             prefix_at: narrow(prefix_at),

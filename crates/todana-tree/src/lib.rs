@@ -18,10 +18,12 @@ mod look_up;
 mod merge;
 mod options;
 mod ordered;
+mod page;
 mod rank;
 mod remove_range;
 mod shared;
 mod snapshots;
+mod space;
 mod stored;
 #[cfg(test)]
 mod tests;
