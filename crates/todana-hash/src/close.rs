@@ -1,11 +1,11 @@
 //! Closing a store.
 
 use crate::hash::Hash;
-use crate::head::Head;
-use crate::layout::identity::Identity;
 use std::io;
 use std::sync::atomic::Ordering;
 use todana_engine::Error;
+use todana_log::Head;
+use todana_log::layout::identity::Identity;
 
 impl Hash {
     /// Makes everything durable, completes the last segment and marks the store as closed, so that the

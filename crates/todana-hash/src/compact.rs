@@ -8,19 +8,17 @@
 mod choose;
 
 use crate::hash::Hash;
-use crate::head::Head;
 use crate::index::{Place, spread};
-use crate::layout::footer::EntryKind;
-use crate::layout::header::{SegmentHeader, SegmentKind};
-use crate::layout::record::{self, Fields, Operation, Record};
-use crate::pins::Pins;
 use crate::removals::{Kept, Removal, Removals};
-use crate::segment::{file_name, new_file_name};
-use crate::writer::{Account, READ_ONLY, Writer, is_full, refused};
+use crate::writer::{Account, READ_ONLY, Writer};
 use choose::{Need, Peak};
 use std::io;
 use std::sync::atomic::Ordering;
 use todana_engine::{Error, JobProgress};
+use todana_log::layout::footer::EntryKind;
+use todana_log::layout::header::{SegmentHeader, SegmentKind};
+use todana_log::layout::record::{self, Fields, Operation, Record};
+use todana_log::{Head, Pins, file_name, is_full, new_file_name, refused};
 use todana_record::Timestamp;
 
 /// Longest time between two looks, in ms.
@@ -211,7 +209,7 @@ impl Hash {
             loop {
                 group.clear();
                 while let Some(entry) = record::parse(rest).filter(|_| group.len() < GROUP_LEN) {
-                    let place = Place { slot, offset: crate::layout::narrow(offset) };
+                    let place = Place { slot, offset: todana_log::layout::narrow(offset) };
                     offset += entry.len;
                     rest = rest.get(entry.len..).unwrap_or_default();
                     if entry.operation.is_put() || entry.operation == Operation::Remove {

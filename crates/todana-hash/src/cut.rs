@@ -4,10 +4,10 @@
 //! that is possible, else in memory alone: then it is logged before the next change is.
 
 use crate::hash::Hash;
-use crate::layout::record::{Fields, Operation};
 use crate::writer::{Change, Writer};
 use std::sync::atomic::Ordering;
 use todana_engine::{Effect, Error, applying};
+use todana_log::layout::record::{Fields, Operation};
 use todana_record::{Expiry, PartitionId, Timestamp};
 
 impl Hash {

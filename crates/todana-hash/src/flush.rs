@@ -6,16 +6,15 @@
 
 use crate::blob::blob_name;
 use crate::hash::Hash;
-use crate::head::{Blank, Head, Output};
-use crate::layout::header::SegmentKind;
 use crate::options::FlushPolicy;
-use crate::segment::Segment;
-use crate::writer::{Writer, is_full};
+use crate::writer::Writer;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use todana_engine::{Error, JobProgress};
 use todana_io::DiskFile;
+use todana_log::layout::header::SegmentKind;
+use todana_log::{Blank, Head, Output, Segment, is_full};
 use todana_record::Timestamp;
 
 /// Longest time between two looks of the job, in ms.

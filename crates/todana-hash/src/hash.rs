@@ -6,7 +6,6 @@ use crate::edit;
 use crate::flush::Flusher;
 use crate::index::spread;
 use crate::options::{FlushPolicy, HashOptions};
-use crate::segment::Reading;
 use crate::shared::Shared;
 use crate::snapshot::IndexWalk;
 use crate::stream::LogStream;
@@ -20,6 +19,7 @@ use todana_engine::{
     UpdateStream, View, applying,
 };
 use todana_io::Lock;
+use todana_log::Reading;
 use todana_record::{IndexHash, KEY_LEN_MAX, PartitionId, Position, Timestamp};
 
 /// The jobs of [`Hash`], in order.

@@ -2,12 +2,12 @@
 
 use crate::hash::Hash;
 use crate::index::Probe;
-use crate::pins::Pins;
 use crate::view::Tables;
 use arc_swap::Guard;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use todana_engine::{Absence, Error, Found, Look};
+use todana_log::Pins;
 use todana_record::Timestamp;
 
 /// Look-ups of a group that are under way in each step.

@@ -1,8 +1,8 @@
 //! How a store is opened.
 
-use crate::codec::Codec;
 use std::sync::Arc;
 use std::time::Duration;
+use todana_log::Codec;
 
 /// When what was written is made safe against a loss of power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

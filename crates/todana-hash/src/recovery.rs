@@ -5,17 +5,10 @@ mod chain;
 mod load;
 
 use crate::blob::parse_blob_name;
-use crate::blocks::FrameCache;
-use crate::codec::{NAME_LEN_MAX, Packing, built_in};
 use crate::hash::Hash;
-use crate::head::Blank;
-use crate::layout::header::SegmentKind;
-use crate::layout::identity::{self, Identity, PARTITIONS_MAX};
-use crate::layout::narrow;
 use crate::options::{HashOptions, Mode};
-use crate::segment::{Reading, file_name, parse_name};
 use crate::shared::Shared;
-use crate::writer::{Home, IDENTITY, Writer, refused};
+use crate::writer::Writer;
 use arc_swap::ArcSwap;
 use build::{Build, Built};
 use load::Loaded;
@@ -25,8 +18,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use todana_engine::{Error, StoreClock};
-use todana_io::{Disk, Lock, Open, random_seed};
+use todana_io::{Disk, random_seed};
+use todana_log::layout::header::SegmentKind;
+use todana_log::layout::identity::{Identity, PARTITIONS_MAX, StoreKind};
+use todana_log::layout::narrow;
+use todana_log::{
+    Blank, FrameCache, Home, NAME_LEN_MAX, Packing, Reading, built_in, corrupt, failed, file_name,
+    lock_store, make_directory, parse_name, read_identity,
+};
 use todana_record::{Expiry, IndexHash};
+
+/// What the identity of a store of this engine says.
+pub(crate) const KIND: StoreKind = StoreKind::HASH;
 
 /// What opening a store found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,20 +41,6 @@ pub struct Report {
     /// Every change up to this sequence was found, and none after it.
     pub found: u64,
 }
-
-fn corrupt(name: &str, reason: &str) -> Error {
-    Error::Corrupt(format!("{name}: {reason}"))
-}
-
-fn failed(what: &str) -> impl FnOnce(io::Error) -> Error {
-    move |error| match refused(&error) {
-        Error::NoSpace => Error::NoSpace,
-        _ => Error::Open(format!("{what}: {error}")),
-    }
-}
-
-/// The name of the file that is locked.
-const LOCK: &str = "lock";
 
 impl Hash {
     /// Opens a store in a directory.
@@ -78,58 +67,6 @@ impl Hash {
         hash.lock = parking_lot::Mutex::new(lock);
         Ok(hash)
     }
-}
-
-/// Locks a store against other processes.
-pub(crate) fn lock_store(disk: &dyn Disk, directory: &Path) -> Result<Box<dyn Lock>, Error> {
-    let shown = directory.display();
-    let note = format!("process {}", std::process::id());
-    disk.lock(&directory.join(LOCK), &note).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::Open(format!("there is no store at {shown}")),
-        io::ErrorKind::WouldBlock => Error::Open(format!("{shown} is in use by {error}")),
-        _ => Error::Open(format!("cannot lock {shown}: {error}")),
-    })
-}
-
-/// Reads the file that says what a store is, with its length; `None` when there is none.
-pub(crate) fn read_identity(
-    disk: &dyn Disk,
-    directory: &Path,
-) -> Result<Option<(Identity, u64)>, Error> {
-    let path = directory.join(IDENTITY);
-    let name = path.display().to_string();
-    let file = match disk.open(&path, Open::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(failed(&name))?,
-    };
-    let read = || {
-        let len = usize::try_from(file.len()?.min(1 << 20)).unwrap_or(0);
-        let mut bytes = vec![0; len];
-        file.read_exact_at(0, &mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(failed(&name))?;
-    if let Some(reason) = identity::of_newer_format(&bytes) {
-        return Err(Error::Open(format!("{name}: {reason}")));
-    }
-    let identity = Identity::decode(&bytes).map_err(|reason| corrupt(&name, &reason))?;
-    Ok(Some((identity, bytes.len() as u64)))
-}
-
-/// Makes a directory and its parents, so that all of their names survive a crash.
-pub(crate) fn make_directory(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
-    disk.create_dir(directory)?;
-    // All names each time: who made them may have been interrupted before this.
-    for path in directory.ancestors().filter(|path| !path.as_os_str().is_empty()) {
-        let Some(parent) = path.parent() else { break };
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        match disk.sync_dir(parent) {
-            // Who may not even read it has not made it either.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
-            done => done?,
-        }
-    }
-    Ok(())
 }
 
 /// The codec that a store was made with.
@@ -203,7 +140,7 @@ struct Opening {
 
 impl Opening {
     fn new(home: Home, options: HashOptions) -> Result<Opening, Error> {
-        let (identity, is_new) = match read_identity(&*home.disk, &home.directory)? {
+        let (identity, is_new) = match read_identity(KIND, &*home.disk, &home.directory)? {
             Some((identity, _)) => (identity, false),
             None => (Opening::make(&home, &options)?, true),
         };
@@ -230,6 +167,7 @@ impl Opening {
             return Err(Error::Open(format!("a store has at most {PARTITIONS_MAX} partitions")));
         }
         let mut identity = Identity {
+            of: KIND,
             store: random_seed(),
             seed: random_seed(),
             partitions: options.partitions.max(1),

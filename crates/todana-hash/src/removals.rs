@@ -8,16 +8,15 @@
 use crate::compact::Compactor;
 use crate::hash::Hash;
 use crate::index::Place;
-use crate::layout::footer::{EntryKind, FooterEntry};
-use crate::layout::header::SegmentKind;
-use crate::layout::narrow;
-use crate::layout::record::{Fields, Operation};
-use crate::pins::Pins;
-use crate::segment::{file_name, read_footer};
 use crate::writer::Account;
 use std::collections::{HashMap, HashSet};
 use todana_engine::Error;
 use todana_io::Open;
+use todana_log::layout::footer::{EntryKind, FooterEntry};
+use todana_log::layout::header::SegmentKind;
+use todana_log::layout::narrow;
+use todana_log::layout::record::{Fields, Operation};
+use todana_log::{Pins, file_name, read_footer};
 
 /// Removals above which they are settled, in entries: 24 bytes each.
 const MANY: usize = 1 << 18;

@@ -3,7 +3,7 @@
 use crate::edit;
 use crate::hash::Hash;
 use crate::index::{Check, Waiting};
-use crate::pins::Pins;
+use todana_log::Pins;
 
 use crate::view::Tables;
 use crate::writer::{Appended, Writer};
@@ -58,7 +58,7 @@ impl Writer {
         if self.index.is_deferred(hash) {
             self.settle_all(shared)?;
         }
-        self.index.defer(hash, appended.place, crate::layout::narrow(appended.len));
+        self.index.defer(hash, appended.place, todana_log::layout::narrow(appended.len));
         if let Some(waiting) = self.index.deferred_before(AHEAD) {
             self.settle_new(shared, &waiting)?;
         }

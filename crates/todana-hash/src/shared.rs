@@ -2,17 +2,15 @@
 
 use crate::blob::{BlobReader, blob_name};
 use crate::index::Index;
-use crate::layout::header::SegmentKind;
-use crate::layout::record::{Operation, Record};
-use crate::pins::Pins;
-use crate::segment::Segment;
 use crate::view::{Hit, Tables};
-use crate::writer::Home;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use todana_engine::{Access, Error, Value, View};
+use todana_log::layout::header::SegmentKind;
+use todana_log::layout::record::{Operation, Record};
+use todana_log::{Home, Pins, Segment};
 use todana_record::{PartitionId, Position, SLOT_COUNT, slot_of};
 
 /// See the module.
@@ -83,7 +81,7 @@ impl Shared {
     ) -> Result<Option<&'v BlobReader>, Error> {
         let Some(reference) = record.blob() else { return Ok(None) };
         match BlobReader::open(&self.home, reference) {
-            Ok(reader) => Ok(pins.keep_blob(reader)),
+            Ok(reader) => Ok(pins.keep_other(reader)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::Corrupt(format!("{}: {error}", blob_name(reference.id)))),
         }

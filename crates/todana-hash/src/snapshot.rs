@@ -2,10 +2,10 @@
 
 use crate::index::Place;
 use crate::look_up::{ASTRAY, RELOADS_MAX};
-use crate::pins::Pins;
 use crate::shared::Shared;
 use std::sync::Arc;
 use todana_engine::{Error, Snapshot, StreamError, View};
+use todana_log::Pins;
 use todana_record::{PartitionId, Position};
 
 /// A walk through the records of a partition.

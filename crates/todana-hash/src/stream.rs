@@ -1,14 +1,13 @@
 //! The update stream: the log, read as effects.
 
 use crate::blob::BlobReader;
-use crate::layout::header::HEADER_LEN;
-use crate::layout::record::{self, Operation, Record};
-use crate::pins::Pins;
-use crate::segment::Segment;
 use crate::shared::Shared;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use todana_engine::{Effect, Error, StreamError, UpdateStream};
+use todana_log::layout::header::HEADER_LEN;
+use todana_log::layout::record::{self, Operation, Record};
+use todana_log::{Pins, Segment};
 use todana_record::{PartitionId, Position, Timestamp};
 
 /// A place in the log, and whose changes are read.
@@ -46,7 +45,7 @@ impl LogStream {
             Some(offset) => {
                 let offset = usize::try_from(offset).unwrap_or(usize::MAX);
                 let pins = Pins::new();
-                let bytes = log.bytes_from(crate::layout::narrow(offset), &pins)?;
+                let bytes = log.bytes_from(todana_log::layout::narrow(offset), &pins)?;
                 match record::parse(bytes).filter(|_| offset >= HEADER_LEN) {
                     Some(entry) => offset + entry.len,
                     None => return Err(too_old),
@@ -143,7 +142,7 @@ impl UpdateStream for LogStream {
             };
             let mut at = self.at.max(frame.payload_start);
             let pins = Pins::new();
-            let bytes = log.bytes_from(crate::layout::narrow(at), &pins)?;
+            let bytes = log.bytes_from(todana_log::layout::narrow(at), &pins)?;
             let mut rest = bytes.get(..bytes.len().min(frame.end - at)).unwrap_or_default();
             while visited < count {
                 let Some(entry) = record::parse(rest) else {

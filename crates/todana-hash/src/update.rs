@@ -1,17 +1,16 @@
 //! Changing records: evaluating, appending and pointing the index there, under the writer's lock.
 
-use crate::blob::Reference;
 use crate::edit;
 use crate::hash::{Hash, JOB_FLUSH};
-use crate::head::Head;
-use crate::layout::record::{Fields, Operation};
-use crate::pins::Pins;
 use crate::view::Hit;
 use crate::writer::{Appended, Change, Writer};
 use parking_lot::MutexGuard;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use todana_engine::{Applied, Edit, Error, Mutation, UnitMutation, View};
+use todana_log::layout::record::{Fields, Operation};
+use todana_log::layout::reference::Reference;
+use todana_log::{Head, Pins};
 use todana_record::Timestamp;
 
 impl Hash {

@@ -1,11 +1,10 @@
 //! What readers load once and then use without a lock: the table of segments, and the index.
 
 use crate::index::{Check, Index, IndexWriter, Place, Probe, Seat};
-use crate::layout::record::{self, Record};
-use crate::pins::Pins;
-use crate::segment::Segment;
 use std::sync::Arc;
 use todana_engine::Error;
+use todana_log::layout::record::{self, Record};
+use todana_log::{Pins, Segment};
 
 /// A state of the tables. Segments live as long as a view that has them.
 #[derive(Debug, Clone)]

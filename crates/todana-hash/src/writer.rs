@@ -1,27 +1,22 @@
 //! The one writer's state: everything that is changed under its lock.
 
-use crate::blob::Reference;
-use crate::codec::Packing;
-use crate::head::{Blank, Head};
 use crate::index::{Check, IndexWriter, Place, Seat};
-use crate::layout::footer::EntryKind;
-use crate::layout::header::{SegmentHeader, SegmentKind};
-use crate::layout::identity::Identity;
-use crate::layout::record::{Fields, HEAD_LEN_MAX, Operation};
-use crate::segment::Segment;
 use crate::view::Tables;
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use todana_engine::Error;
 use todana_io::disk::replace;
-use todana_io::{Disk, Tail};
+use todana_io::Tail;
+use todana_log::layout::footer::EntryKind;
+use todana_log::layout::header::{SegmentHeader, SegmentKind};
+use todana_log::layout::identity::Identity;
+use todana_log::layout::record::{Fields, HEAD_LEN_MAX, Operation};
+use todana_log::layout::reference::Reference;
+use todana_log::{Blank, Head, Home, IDENTITY, Packing, Segment, is_full, refused};
 use todana_record::{Expiry, Timestamp};
 
-/// The file that says what a store is.
-pub(crate) const IDENTITY: &str = "store";
 /// Ids and sequences that are taken at once: an unclean open begins behind them.
 const RESERVE: u64 = 1 << 40;
 const SEGMENT_LEN_MAX: u64 = 1 << 26;
@@ -47,29 +42,6 @@ pub(crate) struct Account {
     pub(crate) is_pack: bool,
     /// Whether its file has a footer.
     pub(crate) complete: bool,
-}
-
-/// Where the files are.
-#[derive(Debug, Clone)]
-pub(crate) struct Home {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) directory: PathBuf,
-}
-
-impl Home {
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    /// Removes a file; for good when [`sync_names`](Home::sync_names) has returned.
-    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(&self.path(name))
-    }
-
-    /// Makes it safe which names there are.
-    pub(crate) fn sync_names(&self) -> io::Result<()> {
-        self.disk.sync_dir(&self.directory)
-    }
 }
 
 /// See the module.
@@ -150,17 +122,6 @@ pub(crate) struct Appended {
     pub(crate) place: Place,
     pub(crate) sequence: u64,
     pub(crate) len: usize,
-}
-
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-pub(crate) fn refused(error: &io::Error) -> Error {
-    match is_full(error) {
-        true => Error::NoSpace,
-        false => Error::Poisoned(error.to_string()),
-    }
 }
 
 pub(crate) const READ_ONLY: Error = Error::Unsupported("write: it was opened to be read only");
@@ -289,7 +250,7 @@ impl Writer {
         if let Some(mut log) = self.log.take() {
             log.close_frame(now);
             let end = log.frames_end();
-            previous = Some((log.header.id, crate::layout::narrow(end)));
+            previous = Some((log.header.id, todana_log::layout::narrow(end)));
             log.end_with(self.cut, self.flush_due);
             if let Some(account) = self.accounts.get_mut(usize::from(log.segment.slot)) {
                 account.len = log.file_len() as u64;

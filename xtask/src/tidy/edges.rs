@@ -61,7 +61,11 @@ const HOUSE: &[Room] = &[
         "todana-store",
         &["todana-cache", "todana-hash", "todana-engine", "todana-record", "todana-io"],
     ),
-    room("todana-hash", &["todana-engine", "todana-index", "todana-record", "todana-io"]),
+    room(
+        "todana-hash",
+        &["todana-log", "todana-engine", "todana-index", "todana-record", "todana-io"],
+    ),
+    room("todana-log", &["todana-engine", "todana-record", "todana-io"]),
     room("todana-cache", &["todana-engine", "todana-index", "todana-record", "todana-io"]),
     room("todana-index", &["todana-io"]),
     room("todana-engine", &["todana-record", "todana-io"]),

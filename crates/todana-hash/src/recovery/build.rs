@@ -1,18 +1,16 @@
 //! The index of a store that is being opened.
 
-use super::failed;
 use super::load::Loaded;
 use crate::index::{Check, IndexWriter, Place, new_index, spread};
-use crate::layout::footer::{EntryKind, FooterEntry, Summary};
-use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
-use crate::layout::narrow;
-use crate::pins::Pins;
-use crate::segment::{Reading, Segment};
 use crate::view::{Hit, Tables};
 use crate::writer::Account;
 use std::collections::HashSet;
 use std::sync::Arc;
 use todana_engine::Error;
+use todana_log::layout::footer::{EntryKind, FooterEntry, Summary};
+use todana_log::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use todana_log::layout::narrow;
+use todana_log::{Pins, Reading, Segment, failed};
 use todana_record::IndexHash;
 
 /// Entries that are added together.

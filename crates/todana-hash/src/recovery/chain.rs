@@ -1,13 +1,13 @@
 //! The chain of logs: what follows what a crash has left, and footers for what is kept.
 
+use super::Opening;
 use super::load::{Entries, Loaded};
-use super::{Opening, failed};
-use crate::head::write_footer;
-use crate::layout::footer::{Summary, Tables};
-use crate::layout::header::{HEADER_LEN, SegmentKind};
-use crate::layout::narrow;
 use std::io;
 use todana_engine::Error;
+use todana_log::layout::footer::{Summary, Tables};
+use todana_log::layout::header::{HEADER_LEN, SegmentKind};
+use todana_log::layout::narrow;
+use todana_log::{failed, write_footer};
 
 impl Opening {
     /// Drops the logs that do not follow what is left of the one before them.

@@ -1,17 +1,17 @@
 //! Reading one segment: by its footer where that can be trusted, else frame by frame.
 
-use super::{Opening, corrupt, failed};
+use super::Opening;
 use crate::index::spread;
-use crate::layout::footer::{self, EntryKind, FooterEntry, Summary, Trailer};
-use crate::layout::frame::{self, Frame};
-use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
-use crate::layout::identity::ID_MAX;
-use crate::layout::record::{self, Operation};
-use crate::layout::used;
-use crate::segment::{file_name, read_footer};
 use std::sync::Arc;
 use todana_engine::Error;
 use todana_io::{DiskFile, Open};
+use todana_log::layout::footer::{self, EntryKind, FooterEntry, Summary, Trailer};
+use todana_log::layout::frame::{self, Frame};
+use todana_log::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use todana_log::layout::identity::ID_MAX;
+use todana_log::layout::record::{self, Operation};
+use todana_log::layout::used;
+use todana_log::{corrupt, failed, file_name, read_footer};
 use todana_record::{Expiry, IndexHash, Timestamp};
 
 /// Bytes of hash that a scan has of each entry: all.

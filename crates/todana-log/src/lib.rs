@@ -1,0 +1,36 @@
+//! The log that Todana's persistent engines stand on: every change is appended to it, and what it has
+//! made durable is there after any crash.
+//!
+//! A log is a chain of segments in a directory. A segment is a file of frames, a frame has the entries that
+//! were written together, with their checksums: it is there whole or not at all. Ids of segments are never
+//! used again, and an entry's *sequence* is its segment's id plus its byte, so no sequence is given twice.
+//!
+//! It knows entries by their bytes and sequences. What they mean to the records of a store, which of them are
+//! still needed, and the lock under which changes are made are the engine's. It owns no threads, reads no
+//! clock and keeps no index. What belongs where and why: `docs/design/006-log.md`; the invariants (H1) to
+//! (H14) and the crash argument: `docs/design/004-hash-engine.md`; the bytes: `docs/format/hash.md`.
+//!
+//! Limits: keys to 64 KiB, 65,535 segments of up to 64 MiB (4 TiB).
+#![forbid(unsafe_code)]
+
+mod blocks;
+mod codec;
+#[doc(hidden)]
+pub mod fuzzing;
+mod head;
+mod home;
+pub mod layout;
+mod pins;
+mod segment;
+
+pub use blocks::{Blocks, FrameCache};
+pub use codec::{
+    Codec, DICTIONARY, Lz4, NAME_LEN_MAX, Packing, Zstd, built_in, dictionary_file_len,
+    read_dictionary, write_dictionary,
+};
+pub use head::{Blank, Head, Output, write_footer};
+pub use home::{
+    Home, IDENTITY, corrupt, failed, is_full, lock_store, make_directory, read_identity, refused,
+};
+pub use pins::Pins;
+pub use segment::{Payload, Reading, Segment, file_name, new_file_name, parse_name, read_footer};
