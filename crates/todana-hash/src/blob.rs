@@ -213,6 +213,21 @@ impl BlobReader {
         Ok(BlobReader { file: disk.open(&path, Open::Read)?, reference })
     }
 
+    /// A long value in one piece; `None` when it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn read_whole(home: &Home, reference: Reference) -> Result<Option<Vec<u8>>, Error> {
+        let reader = match BlobReader::open(home, reference) {
+            Ok(reader) => reader,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::Corrupt(format!("a long value: {error}"))),
+        };
+        let mut value = Vec::with_capacity(usize::try_from(reference.len).unwrap_or(0));
+        reader.each_piece(|piece| value.extend_from_slice(piece))?;
+        Ok(Some(value))
+    }
+
     /// Its value, or as much as there is of one that nobody refers to, piece by piece.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ mod walk;
 
 use crate::Hash;
 use crate::blob::{BlobReader, parse_blob_name};
-use crate::recovery::KIND;
+use crate::open::KIND;
 use crate::unpack::{Dictionary, Unpacker};
 use examine::{Examiner, Look};
 pub(crate) use files::{SegmentFile, read_file, segments};

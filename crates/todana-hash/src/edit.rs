@@ -3,11 +3,10 @@
 use crate::blob::{BlobWriter, write_blob};
 use crate::index::Place;
 use crate::view::Hit;
-use crate::writer::Change;
 use todana_engine::{Edit, Error, NewVersion, Payload, Put, Value, View};
-use todana_log::Home;
 use todana_log::layout::record::{Fields, Operation};
 use todana_log::layout::reference::Reference;
+use todana_log::{Change, Home};
 use todana_record::Meta;
 
 /// The longest value, in bytes.

@@ -15,6 +15,7 @@
 mod blob;
 #[cfg(test)]
 mod blob_tests;
+mod build;
 mod check;
 mod close;
 #[cfg(test)]
@@ -22,22 +23,21 @@ mod close;
 mod codec_crash_tests;
 #[cfg(test)]
 mod codec_tests;
-mod commit;
 mod compact;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
 mod crash_tests;
 mod cut;
 mod edit;
-mod flush;
 mod hash;
 mod index;
 mod look_up;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
 mod model_tests;
+mod open;
 mod options;
-mod recovery;
+mod owner;
 mod removals;
 mod repair;
 #[cfg(test)]
@@ -45,7 +45,6 @@ mod repair_tests;
 mod settle;
 mod shared;
 mod snapshot;
-mod stream;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers")]
 mod stream_tests;
@@ -58,8 +57,7 @@ mod writer;
 
 pub use check::{Checked, Finding, OnProgress};
 pub use hash::Hash;
-pub use options::{FlushPolicy, HashOptions, Mode};
-pub use recovery::Report;
+pub use options::HashOptions;
 pub use repair::{Repaired, Rescued};
 pub use todana_log::layout::identity::FORMAT;
-pub use todana_log::{Codec, Lz4, Zstd};
+pub use todana_log::{Codec, FlushPolicy, Lz4, Mode, Report, Zstd};

@@ -7,8 +7,8 @@
 use crate::blob::BlobReader;
 use crate::check::{Checked, Footer, OnProgress, SegmentFile, Stretch, Stretches, read_file};
 use crate::check::{Survey, segments, survey};
-use crate::options::{FlushPolicy, HashOptions, Mode};
-use crate::recovery::KIND;
+use crate::open::KIND;
+use crate::options::HashOptions;
 use crate::unpack::{self, Unpacker};
 use crate::{Finding, Hash};
 use std::io;
@@ -25,8 +25,8 @@ use todana_log::layout::identity::{ID_MAX, Identity};
 use todana_log::layout::record::{self, Operation, Record};
 use todana_log::layout::reference::Reference;
 use todana_log::{
-    Blocks, Codec, FrameCache, IDENTITY, lock_store, make_directory, read_identity,
-    write_dictionary,
+    Blocks, Codec, FlushPolicy, FrameCache, IDENTITY, Mode, lock_store, make_directory,
+    read_identity, write_dictionary,
 };
 use todana_record::{Expiry, Meta, Timestamp};
 

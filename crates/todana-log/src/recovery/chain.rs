@@ -2,12 +2,12 @@
 
 use super::Opening;
 use super::load::{Entries, Loaded};
+use crate::layout::footer::{Summary, Tables};
+use crate::layout::header::{HEADER_LEN, SegmentKind};
+use crate::layout::narrow;
+use crate::{failed, write_footer};
 use std::io;
 use todana_engine::Error;
-use todana_log::layout::footer::{Summary, Tables};
-use todana_log::layout::header::{HEADER_LEN, SegmentKind};
-use todana_log::layout::narrow;
-use todana_log::{failed, write_footer};
 
 impl Opening {
     /// Drops the logs that do not follow what is left of the one before them.
