@@ -26,7 +26,7 @@ impl Hash {
         now: Timestamp,
         visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     ) {
-        let mut segments = self.shared.log.segments.load();
+        let (index, mut segments) = (&*self.shared.index, self.shared.log.segments.load());
         if let [key] = keys {
             let hash = self.hash_of(key);
             self.look_up(&mut segments, key, hash, now, &mut |found| visit(0, found));
@@ -38,11 +38,11 @@ impl Hash {
             if let Some(key) = keys.get(at) {
                 let hash = self.hash_of(key);
                 hashes[at % hashes.len()] = hash;
-                self.shared.index.prefetch(hash);
+                index.prefetch(hash);
             }
             let second = at.wrapping_sub(AHEAD);
             if second < keys.len() {
-                segments.prefetch(&self.shared.index, hashes[second % hashes.len()]);
+                segments.prefetch(index, hashes[second % hashes.len()]);
             }
             let third = at.wrapping_sub(2 * AHEAD);
             if let Some(key) = keys.get(third) {
