@@ -2,6 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use todana_hash::fuzzing;
+use todana_log::fuzzing;
 
 fuzz_target!(|input: &[u8]| fuzzing::record(input));

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use todana_engine::{Cursor, Edit, Engine, Found, Look, Mutation, Put, View};
-use todana_hash::{FlushPolicy, Hash, HashOptions, fuzzing};
+use todana_hash::{FlushPolicy, Hash, HashOptions};
+use todana_log::fuzzing;
 use todana_record::{Expiry, Timestamp};
 use todana_sim::SimDisk;
 

@@ -9,7 +9,6 @@
 //! A blob is safe before a record refers to it, and is removed when the change that made the record dead is
 //! safe. What a crash leaves without a record is removed at the next open.
 
-use crate::writer::{Home, is_full};
 use crc32c::{crc32c, crc32c_append};
 use std::any::Any;
 use std::io;
@@ -17,35 +16,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use todana_engine::{Error, Progress, ReadValue, Spill, Staged, Value};
 use todana_io::{Disk, DiskFile, Open, random_seed};
+use todana_log::layout::reference::Reference;
+use todana_log::{Home, is_full};
 
 /// Bytes of a piece.
 const PIECE_LEN: usize = 64 << 10;
 /// Bytes after which what was written is synced: not all of a long value at its end.
 const SYNC_LEN: u64 = 32 << 20;
-
-/// What a record holds instead of its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reference {
-    pub(crate) id: u64,
-    pub(crate) len: u64,
-}
-
-impl Reference {
-    pub(crate) const LEN: usize = 16;
-
-    pub(crate) fn encode(self) -> [u8; Reference::LEN] {
-        let mut out = [0; Reference::LEN];
-        out[..8].copy_from_slice(&self.id.to_le_bytes());
-        out[8..].copy_from_slice(&self.len.to_le_bytes());
-        out
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Reference> {
-        let (id, len) = bytes.split_first_chunk::<8>()?;
-        let len = u64::from_le_bytes(len.try_into().ok()?);
-        Some(Reference { id: u64::from_le_bytes(*id), len })
-    }
-}
 
 pub(crate) fn blob_name(id: u64) -> String {
     format!("{id:016x}.blob")
@@ -234,6 +211,21 @@ impl BlobReader {
     ) -> io::Result<BlobReader> {
         let path = directory.join(blob_name(reference.id));
         Ok(BlobReader { file: disk.open(&path, Open::Read)?, reference })
+    }
+
+    /// A long value in one piece; `None` when it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn read_whole(home: &Home, reference: Reference) -> Result<Option<Vec<u8>>, Error> {
+        let reader = match BlobReader::open(home, reference) {
+            Ok(reader) => reader,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::Corrupt(format!("a long value: {error}"))),
+        };
+        let mut value = Vec::with_capacity(usize::try_from(reference.len).unwrap_or(0));
+        reader.each_piece(|piece| value.extend_from_slice(piece))?;
+        Ok(Some(value))
     }
 
     /// Its value, or as much as there is of one that nobody refers to, piece by piece.

@@ -14,11 +14,8 @@ mod walk;
 
 use crate::Hash;
 use crate::blob::{BlobReader, parse_blob_name};
-use crate::codec::{Codec, DICTIONARY, dictionary_file_len};
-use crate::layout::identity::Identity;
-use crate::recovery::read_identity;
+use crate::open::KIND;
 use crate::unpack::{Dictionary, Unpacker};
-use crate::writer::IDENTITY;
 use examine::{Examiner, Look};
 pub(crate) use files::{SegmentFile, read_file, segments};
 use std::fmt;
@@ -27,6 +24,8 @@ use std::path::Path;
 use std::sync::Arc;
 use todana_engine::Error;
 use todana_io::Disk;
+use todana_log::layout::identity::Identity;
+use todana_log::{Codec, DICTIONARY, IDENTITY, dictionary_file_len, read_identity};
 pub(crate) use walk::{Footer, Stretch, Stretches};
 
 /// Times that a file is read before it is believed that a writer at work is not the reason.
@@ -119,7 +118,7 @@ pub(crate) fn survey(
 ) -> Result<Survey, Error> {
     let segments = segments(disk, directory)?;
     let mut checked = Checked { files: 1, ..Checked::default() };
-    let identity = match read_identity(disk, directory) {
+    let identity = match read_identity(KIND, disk, directory) {
         Ok(Some((identity, len))) => {
             checked.bytes += len;
             Some(identity)

@@ -176,7 +176,7 @@ impl Life {
         while self.random.one_in(2) {
             let job = self.random.below(2) as usize;
             self.hash().run_job(job, NOW);
-            self.hash().check_poison()?;
+            self.hash().log.check_poison()?;
         }
         if self.random.one_in(20) {
             self.hash().compact()?;

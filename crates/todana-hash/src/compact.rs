@@ -8,19 +8,17 @@
 mod choose;
 
 use crate::hash::Hash;
-use crate::head::Head;
 use crate::index::{Place, spread};
-use crate::layout::footer::EntryKind;
-use crate::layout::header::{SegmentHeader, SegmentKind};
-use crate::layout::record::{self, Fields, Operation, Record};
-use crate::pins::Pins;
 use crate::removals::{Kept, Removal, Removals};
-use crate::segment::{file_name, new_file_name};
-use crate::writer::{Account, READ_ONLY, Writer, is_full, refused};
+use crate::writer::Writer;
 use choose::{Need, Peak};
 use std::io;
 use std::sync::atomic::Ordering;
 use todana_engine::{Error, JobProgress};
+use todana_log::layout::footer::EntryKind;
+use todana_log::layout::header::SegmentKind;
+use todana_log::layout::record::{self, Fields, Operation, Record};
+use todana_log::{Head, Pins, READ_ONLY, file_name, is_full, new_file_name, refused};
 use todana_record::Timestamp;
 
 /// Longest time between two looks, in ms.
@@ -62,13 +60,13 @@ pub(crate) struct Compactor {
 impl Hash {
     pub(crate) fn compact_job(&self, now: Timestamp) -> JobProgress {
         let idle = JobProgress::IdleUntil(now.plus_ms(IDLE_MS));
-        if self.check_poison().is_err() || self.writer().log.is_none() {
+        if self.log.check_poison().is_err() || self.writer().log.head.is_none() {
             return idle;
         }
         let mut compactor = self.compactor.lock();
         let need = {
             let writer = self.writer();
-            compactor.stays_from = self.stays_from(&writer);
+            compactor.stays_from = self.log.stays_from(&writer.log);
             compactor.settles = writer.settles(&compactor);
             writer.need(self.options.space_percent, &mut compactor, now)
         };
@@ -93,50 +91,31 @@ impl Hash {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::NoSpace`], [`Error::Poisoned`].
     pub fn compact(&self) -> Result<(), Error> {
-        self.check_poison()?;
-        self.stop_on_poison(self.compact_all())
+        self.log.check_poison()?;
+        self.log.stop_on_poison(self.compact_all())
     }
 
     fn compact_all(&self) -> Result<(), Error> {
-        let now = self.clock.now();
+        let now = self.log.clock.now();
         {
             let mut writer = self.writer();
-            if writer.log.as_ref().is_some_and(|log| !log.is_empty()) {
-                writer.roll(&self.shared.tables, 0, now)?;
+            if writer.log.head.as_ref().is_some_and(|head| !head.is_empty()) {
+                writer.log.roll(0, now)?;
             }
         }
-        self.write_out(true)?;
+        self.log.write_out(self, true)?;
         let mut compactor = self.compactor.lock();
         // What is made meanwhile is not looked at again.
         let below = {
             let writer = self.writer();
-            if writer.log.is_none() {
+            if writer.log.head.is_none() {
                 return Err(READ_ONLY);
             }
-            writer.next_id
+            writer.log.next_id
         };
         compactor.settles = true;
         while self.compact_slice(&mut compactor, true, Some(below), now)? {}
         Ok(())
-    }
-
-    /// The first sequence that the stream is to keep.
-    fn stays_from(&self, writer: &Writer) -> u64 {
-        let pinned = self.shared.pins.lock().iter().min().copied().unwrap_or(u64::MAX);
-        let mut from = u64::MAX;
-        if self.options.stream_bytes > 0 {
-            let logs = writer.accounts.iter().filter(|account| account.id > 0 && !account.is_pack);
-            let mut logs: Vec<_> = logs.map(|account| (account.id, account.len)).collect();
-            logs.sort_unstable_by_key(|&(id, _)| std::cmp::Reverse(id));
-            let mut len = 0;
-            for (id, its) in logs {
-                if len >= self.options.stream_bytes {
-                    break;
-                }
-                (from, len) = (id, len + its);
-            }
-        }
-        from.min(pinned.saturating_add(1))
     }
 
     /// Completes what is under way.
@@ -157,7 +136,7 @@ impl Hash {
     ) -> Result<bool, Error> {
         if compactor.victim.is_none() && needed {
             let writer = self.writer();
-            compactor.stays_from = self.stays_from(&writer);
+            compactor.stays_from = self.log.stays_from(&writer.log);
             let victim = writer.victim(compactor, below);
             compactor.victim = victim.map(|slot| (slot, 0));
             compactor.removals_before = compactor.removals.len();
@@ -167,7 +146,7 @@ impl Hash {
             self.finish_pack(compactor)?;
             return Ok(more && below.is_some());
         };
-        let done = self.stop_on_poison(self.drain(compactor, slot, frame, now));
+        let done = self.log.stop_on_poison(self.drain(compactor, slot, frame, now));
         if let Err(error) = &done {
             // It stays where it is, its removals too; it is begun anew, if at all.
             compactor.victim = None;
@@ -197,8 +176,8 @@ impl Hash {
         from: usize,
         now: Timestamp,
     ) -> Result<Option<usize>, Error> {
-        let tables = self.shared.tables.load_full();
-        let Some(segment) = tables.segment(slot) else { return Ok(None) };
+        let segments = self.shared.log.segments.load_full();
+        let Some(segment) = segments.get(slot) else { return Ok(None) };
         let (mut at, mut read) = (from, 0);
         while read < SLICE_LEN {
             let pins = Pins::new();
@@ -211,12 +190,12 @@ impl Hash {
             loop {
                 group.clear();
                 while let Some(entry) = record::parse(rest).filter(|_| group.len() < GROUP_LEN) {
-                    let place = Place { slot, offset: crate::layout::narrow(offset) };
+                    let place = Place { slot, offset: todana_log::layout::narrow(offset) };
                     offset += entry.len;
                     rest = rest.get(entry.len..).unwrap_or_default();
                     if entry.operation.is_put() || entry.operation == Operation::Remove {
                         let hash = spread(self.hash.of(entry.key));
-                        tables.index.prefetch(hash);
+                        self.shared.index.prefetch(hash);
                         let sequence = entry.sequence(segment.id + u64::from(place.offset));
                         group.push((Removal { hash, place, sequence }, entry));
                     }
@@ -245,7 +224,7 @@ impl Hash {
         now: Timestamp,
     ) -> Result<(), Error> {
         let Removal { hash, place, sequence } = from;
-        if sequence <= writer.cut {
+        if sequence <= writer.log.cut {
             return Ok(());
         }
         if entry.operation == Operation::Remove {
@@ -256,7 +235,7 @@ impl Hash {
         if entry.expiry.is_past(now) {
             writer.index.remove(seat);
             writer.expired += 1;
-            let applied = self.shared.applied.load(Ordering::Relaxed);
+            let applied = self.shared.log.applied.load(Ordering::Relaxed);
             writer.blob_changes(entry.blob(), None, applied);
             // An older value would come back.
             compactor.removals.push(from);
@@ -265,7 +244,7 @@ impl Hash {
             let new = self.append_moved(writer, compactor, &fields, entry, hash, sequence, now)?;
             writer.index.set(seat, new.0);
             writer.moved += 1;
-            writer.account(new.0.slot, |account| account.live += new.1 as u64);
+            writer.log.account(new.0.slot, |account| account.live += new.1 as u64);
         }
         writer.forget(place, entry.len);
         Ok(())
@@ -287,7 +266,7 @@ impl Hash {
         let head = fields.encode(entry.key.len(), value.len());
         let len = head.len() + entry.key.len() + value.len();
         if !compactor.pack.as_mut().is_some_and(|pack| pack.reserve(len, 1, now)) {
-            let begun = self.begin_pack(writer, len);
+            let begun = begin_pack(writer, len);
             let mut pack = begun.map_err(|error| refused(&error))?;
             pack.reserve(len, 1, now);
             compactor.full.extend(compactor.pack.replace(pack));
@@ -299,56 +278,25 @@ impl Hash {
         Ok((Place { slot: pack.segment.slot, offset }, len))
     }
 
-    fn begin_pack(&self, writer: &mut Writer, payload_len: usize) -> io::Result<Head> {
-        let least_len = Head::least_len(payload_len, 1);
-        let blank = match writer.blank(SegmentKind::Pack, least_len) {
-            Ok(blank) => blank,
-            // On a full disk there is the one that was kept for that.
-            Err(error) => match writer.pack_spare.take_if(|spare| spare.len >= least_len) {
-                Some(spare) if is_full(&error) => spare,
-                _ => return Err(error),
-            },
-        };
-        let slot = writer.take_slot()?;
-        let header = SegmentHeader {
-            kind: SegmentKind::Pack,
-            incarnation: writer.identity.incarnation,
-            store: writer.identity.store,
-            id: blank.id,
-            previous: None,
-            cut: writer.cut,
-            flush_due: writer.flush_due,
-        };
-        let pack = Head::new(blank, header, slot, writer.width(), writer.packing.clone());
-        writer.account(slot, |account| {
-            *account =
-                Account { id: header.id, lowest: u64::MAX, is_pack: true, ..Account::default() };
-        });
-        let segment = pack.segment.clone();
-        let at = usize::from(slot);
-        writer.publish(&self.shared.tables, |segments| segments[at] = Some(segment));
-        Ok(pack)
-    }
-
     /// Makes the packs safe and removes the files that they replace.
     fn finish_pack(&self, compactor: &mut Compactor) -> Result<(), Error> {
-        self.check_poison()?;
-        self.stop_on_poison(self.settle(compactor))?;
+        self.log.check_poison()?;
+        self.log.stop_on_poison(self.settle(compactor))?;
         let full = std::mem::take(&mut compactor.full);
         let packs: Vec<Head> = full.into_iter().chain(compactor.pack.take()).collect();
         if packs.is_empty() && compactor.drained.is_empty() {
             return Ok(());
         }
-        self.stop_on_poison(self.repeat_cut())?;
+        self.log.stop_on_poison(self.repeat_cut())?;
         // What made entries dead has to be as safe as what is removed for it.
         // Without condition: the header of the log says what was flushed.
-        self.write_out(true)?;
+        self.log.write_out(self, true)?;
         for mut pack in packs {
             let done = self.complete_pack(&mut pack, &mut compactor.buffer);
-            done.map_err(|error| self.poison(error.to_string()))?;
+            done.map_err(|error| self.log.poison(error.to_string()))?;
         }
         let done = self.remove_files(&compactor.drained);
-        done.map_err(|error| self.poison(error.to_string()))?;
+        done.map_err(|error| self.log.poison(error.to_string()))?;
         for slot in std::mem::take(&mut compactor.drained) {
             compactor.kept.file_is_gone(slot);
         }
@@ -356,14 +304,14 @@ impl Hash {
     }
 
     fn complete_pack(&self, pack: &mut Head, buffer: &mut Vec<u8>) -> io::Result<()> {
-        pack.close_frame(self.clock.now());
+        pack.close_frame(self.log.clock.now());
         if let Some(output) = pack.take_output() {
             output.write(buffer)?;
         }
         pack.file.sync()?;
-        self.complete_one(pack, true)?;
+        self.log.complete(self, pack, true)?;
         // From here on it is relied on: without its footer it would be damage, not a leftover.
-        let home = &self.shared.home;
+        let home = &self.shared.log.home;
         let (id, kind) = (pack.header.id, pack.header.kind);
         let from = home.path(&new_file_name(id, kind));
         home.disk.rename(&from, &home.path(&file_name(id, kind)))?;
@@ -371,30 +319,24 @@ impl Hash {
     }
 
     fn remove_files(&self, slots: &[u16]) -> io::Result<()> {
-        let home = &self.shared.home;
-        let tables = self.shared.tables.load_full();
-        let segments: Vec<_> = slots.iter().filter_map(|slot| tables.segment(*slot)).collect();
-        for segment in segments.iter().filter(|segment| segment.kind == SegmentKind::Log) {
-            let last = self.writer().accounts.get(usize::from(segment.slot)).map(|log| log.highest);
-            self.shared.floor.fetch_max(last.unwrap_or(0), Ordering::AcqRel);
-        }
-        for segment in &segments {
-            home.remove(&segment.name())?;
-        }
-        // Until their names are gone for good, removals of what they hold are kept.
-        home.sync_names()?;
-        let mut writer = self.writer();
-        writer.publish(&self.shared.tables, |table| {
-            for segment in &segments {
-                if let Some(place) = table.get_mut(usize::from(segment.slot)) {
-                    *place = None;
-                }
-            }
-        });
-        writer.reclaimed += segments.len() as u64;
-        segments.iter().for_each(|segment| writer.free_slot(segment));
+        let removed = self.log.remove(self, slots)?;
+        self.writer().reclaimed += removed as u64;
         Ok(())
     }
+}
+
+/// A pack for an entry of so many bytes.
+fn begin_pack(writer: &mut Writer, payload_len: usize) -> io::Result<Head> {
+    let least_len = Head::least_len(payload_len, 1);
+    let blank = match writer.log.blank(SegmentKind::Pack, least_len) {
+        Ok(blank) => blank,
+        // On a full disk there is the one that was kept for that.
+        Err(error) => match writer.log.pack_spare.take_if(|spare| spare.len >= least_len) {
+            Some(spare) if is_full(&error) => spare,
+            _ => return Err(error),
+        },
+    };
+    writer.log.begin_pack(blank)
 }
 
 impl Compactor {

@@ -4,10 +4,11 @@
 //! that is possible, else in memory alone: then it is logged before the next change is.
 
 use crate::hash::Hash;
-use crate::layout::record::{Fields, Operation};
-use crate::writer::{Change, Writer};
+use crate::writer::Writer;
 use std::sync::atomic::Ordering;
 use todana_engine::{Effect, Error, applying};
+use todana_log::Change;
+use todana_log::layout::record::{Fields, Operation};
 use todana_record::{Expiry, PartitionId, Timestamp};
 
 impl Hash {
@@ -35,12 +36,12 @@ impl Hash {
     #[cold]
     fn clear_due(&self, now: Timestamp) {
         let mut writer = self.writer();
-        if !writer.flush_due.is_past(now) || self.owes_cut.load(Ordering::Acquire) {
+        if !writer.log.flush_due.is_past(now) || self.owes_cut.load(Ordering::Acquire) {
             return;
         }
-        let is_logged =
-            self.check_poison().is_ok() && self.stop_on_poison(self.cut(&mut writer, now)).is_ok();
-        let applied = self.shared.applied.load(Ordering::Relaxed);
+        let is_logged = self.log.check_poison().is_ok()
+            && self.log.stop_on_poison(self.cut(&mut writer, now)).is_ok();
+        let applied = self.shared.log.applied.load(Ordering::Relaxed);
         if !is_logged && self.forget_all(&mut writer, applied).is_ok() {
             self.owes_cut.store(true, Ordering::Release);
         }
@@ -49,16 +50,16 @@ impl Hash {
     #[cold]
     fn cut_due(&self, now: Timestamp) -> Result<(), Error> {
         let mut writer = self.writer();
-        match writer.flush_due.is_past(now) {
-            true => self.stop_on_poison(self.cut(&mut writer, now)).map(|_| ()),
+        match writer.log.flush_due.is_past(now) {
+            true => self.log.stop_on_poison(self.cut(&mut writer, now)).map(|_| ()),
             false => Ok(()),
         }
     }
 
     fn forget_all(&self, writer: &mut Writer, sequence: u64) -> Result<(), Error> {
         let cleared = writer.index.clear();
-        cleared.map_err(|error| self.poison(format!("the index: {error}")))?;
-        writer.accounts.iter_mut().for_each(|account| account.live = 0);
+        cleared.map_err(|error| self.log.poison(format!("the index: {error}")))?;
+        writer.log.accounts.iter_mut().for_each(|account| account.live = 0);
         let blobs = std::mem::take(&mut writer.blobs);
         writer.dead_blobs.extend(blobs.into_iter().map(|id| (sequence, id)));
         Ok(())
@@ -66,10 +67,10 @@ impl Hash {
 
     /// Logs that a flush is to come at a moment, or, at `NEVER`, that none is.
     fn order(&self, writer: &mut Writer, due: Expiry, now: Timestamp) -> Result<u64, Error> {
-        writer.reserve(&self.shared.tables, 64, 1, now)?;
+        writer.log.reserve(64, 1, now)?;
         let fields = Fields { expiry: due, ..Fields::of(Operation::FlushDue) };
-        let appended = writer.append(&Change::of_store(fields))?;
-        writer.flush_due = due;
+        let appended = writer.log.append(&Change::of_store(fields))?;
+        writer.log.flush_due = due;
         self.due_ms.store(due.ms(), Ordering::Release);
         self.finish(writer, appended.sequence);
         Ok(appended.sequence)
@@ -77,10 +78,10 @@ impl Hash {
 
     /// Forgets a flush that was to come.
     pub(crate) fn flush_not_due(&self, now: Timestamp) -> Result<(), Error> {
-        self.check_poison()?;
+        self.log.check_poison()?;
         self.log_if_due(now)?;
         let mut writer = self.writer();
-        self.stop_on_poison(self.order(&mut writer, Expiry::NEVER, now)).map(drop)
+        self.log.stop_on_poison(self.order(&mut writer, Expiry::NEVER, now)).map(drop)
     }
 
     /// Removes the records of a partition, one by one: a cut would take those of the others too.
@@ -93,7 +94,7 @@ impl Hash {
         let mut keys: Vec<Vec<u8>> = Vec::new();
         while let Some(from) = next {
             next = self.walk(from, 1_000, &mut |view| {
-                if self.shared.partition_of(view.key) == partition {
+                if self.shared.log.partition_of(view.key) == partition {
                     keys.push(view.key.to_vec());
                 }
             })?;
@@ -106,13 +107,13 @@ impl Hash {
 
     /// Removes everything stored before.
     fn cut(&self, writer: &mut Writer, now: Timestamp) -> Result<u64, Error> {
-        writer.reserve(&self.shared.tables, 64, 1, now)?;
-        let sequence = writer.log.as_ref().map_or(0, |log| log.header.id + log.end() as u64);
+        writer.log.reserve(64, 1, now)?;
+        let sequence = writer.log.next_sequence();
         let fields = Fields { number: sequence, ..Fields::of(Operation::Flush) };
         let change = Change::of_store(fields);
-        writer.append(&change)?;
+        writer.log.append(&change)?;
         self.forget_all(writer, sequence)?;
-        (writer.cut, writer.flush_due) = (sequence, Expiry::NEVER);
+        (writer.log.cut, writer.log.flush_due) = (sequence, Expiry::NEVER);
         self.due_ms.store(0, Ordering::Release);
         self.owes_cut.store(false, Ordering::Release);
         self.finish(writer, sequence);
@@ -132,21 +133,21 @@ impl Hash {
     /// be told from one that was never written whole.
     pub(crate) fn repeat_cut(&self) -> Result<(), Error> {
         let mut writer = self.writer();
-        if writer.cut == 0 || writer.log.as_ref().is_none_or(|log| !log.is_empty()) {
+        if writer.log.cut == 0 || writer.log.head.as_ref().is_none_or(|head| !head.is_empty()) {
             return Ok(());
         }
-        writer.reserve(&self.shared.tables, 64, 1, self.clock.now())?;
-        let number = writer.cut;
+        writer.log.reserve(64, 1, self.log.clock.now())?;
+        let number = writer.log.cut;
         let flush = Change::of_store(Fields { number, ..Fields::of(Operation::Flush) });
-        writer.append(&flush)?;
-        if !writer.flush_due.is_never() {
-            let expiry = writer.flush_due;
+        writer.log.append(&flush)?;
+        if !writer.log.flush_due.is_never() {
+            let expiry = writer.log.flush_due;
             // The flags tell it from one that is new.
             let fields = Fields { expiry, flags: 1, ..Fields::of(Operation::FlushDue) };
-            writer.append(&Change::of_store(fields))?;
+            writer.log.append(&Change::of_store(fields))?;
         }
         // Nothing has changed: what is applied is what was.
-        writer.publish_log();
+        writer.log.publish();
         Ok(())
     }
 }

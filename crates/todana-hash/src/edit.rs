@@ -1,11 +1,12 @@
 //! From edits to changes of the log.
 
-use crate::blob::{BlobWriter, Reference, write_blob};
+use crate::blob::{BlobWriter, write_blob};
 use crate::index::Place;
-use crate::layout::record::{Fields, Operation};
 use crate::view::Hit;
-use crate::writer::{Change, Home};
 use todana_engine::{Edit, Error, NewVersion, Payload, Put, Value, View};
+use todana_log::layout::record::{Fields, Operation};
+use todana_log::layout::reference::Reference;
+use todana_log::{Change, Home};
 use todana_record::Meta;
 
 /// The longest value, in bytes.

@@ -1,57 +1,42 @@
 //! The engine.
 
-use crate::blob::BlobWriter;
-use crate::commit::Commit;
+use crate::blob::{BlobReader, BlobWriter};
 use crate::edit;
-use crate::flush::Flusher;
 use crate::index::spread;
-use crate::options::{FlushPolicy, HashOptions};
-use crate::segment::Reading;
+use crate::options::HashOptions;
 use crate::shared::Shared;
 use crate::snapshot::IndexWalk;
-use crate::stream::LogStream;
 use crate::writer::Writer;
-use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use todana_engine::{
     Applied, Cursor, Effect, Engine, Error, Found, JobProgress, Level, Limits, Listener, Look,
     Mutation, Progress, Snapshot, Staged, Statistics, StoreClock, StreamError, UnitMutation,
     UpdateStream, View, applying,
 };
-use todana_io::Lock;
+use todana_log::{FlushPolicy, JOB_FLUSH, Log, LogStream, Report};
 use todana_record::{IndexHash, KEY_LEN_MAX, PartitionId, Position, Timestamp};
 
-/// The jobs of [`Hash`], in order.
-pub(crate) const JOBS: [&str; 2] = ["flush", "compact"];
-/// Number of the job that writes and flushes.
-pub(crate) const JOB_FLUSH: usize = 0;
+/// The jobs of [`Hash`], in order: the log's first.
+const JOBS: [&str; 2] = ["flush", "compact"];
 
 /// A persistent hash store.
 pub struct Hash {
     pub(crate) options: HashOptions,
-    pub(crate) reading: Reading,
-    pub(crate) clock: StoreClock,
+    pub(crate) log: Log,
     pub(crate) hash: IndexHash,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Shared,
     /// Locked by [`writer`](Hash::writer), but for blind puts.
     pub(crate) writing: Mutex<Writer>,
-    pub(crate) flusher: Mutex<Flusher>,
-    pub(crate) commit: Commit,
     pub(crate) compactor: Mutex<crate::compact::Compactor>,
-    /// Highest sequence that is safe.
-    pub(crate) durable: AtomicU64,
     /// Odd while a unit is half visible.
     pub(crate) units: AtomicU64,
     /// When a flush of all records is due, in ms; 0 for never.
     pub(crate) due_ms: AtomicU64,
     /// Whether a flush has fallen due, is carried out, and not logged yet.
     pub(crate) owes_cut: AtomicBool,
-    pub(crate) flush_wanted: AtomicBool,
-    pub(crate) poison: OnceLock<String>,
-    pub(crate) listeners: RwLock<Vec<Arc<dyn Listener>>>,
-    pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
-    pub(crate) report: crate::recovery::Report,
+    pub(crate) report: Report,
 }
 
 impl std::fmt::Debug for Hash {
@@ -68,46 +53,12 @@ impl Hash {
 
     #[inline]
     pub(crate) fn position(&self, sequence: u64) -> Position {
-        self.shared.position(sequence)
+        self.shared.log.position(sequence)
     }
 
     /// What happened when it was opened.
-    pub fn report(&self) -> &crate::recovery::Report {
+    pub fn report(&self) -> &Report {
         &self.report
-    }
-
-    pub(crate) fn tell(&self, call: impl Fn(&dyn Listener)) {
-        for listener in self.listeners.read().iter() {
-            call(&**listener);
-        }
-    }
-
-    /// Tells listeners that a watermark has advanced.
-    pub(crate) fn tell_advanced(&self) {
-        for partition in 0..self.shared.partitions {
-            self.tell(|listener| listener.advanced(PartitionId(partition)));
-        }
-    }
-
-    pub(crate) fn check_poison(&self) -> Result<(), Error> {
-        match self.poison.get() {
-            Some(reason) => Err(Error::Poisoned(reason.clone())),
-            None => Ok(()),
-        }
-    }
-
-    /// Stops the store for good.
-    pub(crate) fn poison(&self, reason: String) -> Error {
-        Error::Poisoned(self.poison.get_or_init(|| reason).clone())
-    }
-
-    #[inline]
-    pub(crate) fn stop_on_poison<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        result.inspect_err(|error| {
-            if let Error::Poisoned(reason) = error {
-                self.poison(reason.clone());
-            }
-        })
     }
 
     fn check_key(key: &[u8]) -> Result<(), Error> {
@@ -120,8 +71,7 @@ impl Hash {
     /// Shows what was appended up to a sequence.
     #[inline]
     pub(crate) fn finish(&self, writer: &mut Writer, sequence: u64) {
-        writer.publish_log();
-        self.shared.applied.store(sequence, Ordering::Release);
+        self.log.show(&mut writer.log, sequence);
     }
 }
 
@@ -134,7 +84,7 @@ impl Engine for Hash {
         Limits {
             key_len_max: KEY_LEN_MAX,
             value_len_max: edit::VALUE_LEN_MAX,
-            versions: self.shared.versions,
+            versions: self.shared.log.versions,
             evicts: false,
             remembers: false,
             waits: false,
@@ -143,7 +93,7 @@ impl Engine for Hash {
     }
 
     fn clock(&self) -> &StoreClock {
-        &self.clock
+        &self.log.clock
     }
 
     fn get_many(
@@ -157,7 +107,11 @@ impl Engine for Hash {
     }
 
     fn stage(&self) -> Staged {
-        BlobWriter::stage(self.shared.home.clone(), edit::VALUE_LEN_MAX, self.options.staged_bytes)
+        BlobWriter::stage(
+            self.shared.log.home.clone(),
+            edit::VALUE_LEN_MAX,
+            self.options.staged_bytes,
+        )
     }
 
     fn update(
@@ -166,10 +120,10 @@ impl Engine for Hash {
         now: Timestamp,
         mutation: &mut dyn Mutation,
     ) -> Result<Progress<Applied>, Error> {
-        self.check_poison()?;
+        self.log.check_poison()?;
         Hash::check_key(key)?;
         self.log_if_due(now)?;
-        self.stop_on_poison(self.update_one(key, now, mutation)).map(Progress::Done)
+        self.log.stop_on_poison(self.update_one(key, now, mutation)).map(Progress::Done)
     }
 
     fn update_many(
@@ -178,10 +132,10 @@ impl Engine for Hash {
         now: Timestamp,
         mutation: &mut dyn UnitMutation,
     ) -> Result<Progress<Applied>, Error> {
-        self.check_poison()?;
+        self.log.check_poison()?;
         keys.iter().try_for_each(|key| Hash::check_key(key))?;
         self.log_if_due(now)?;
-        self.stop_on_poison(self.update_unit(keys, now, mutation)).map(Progress::Done)
+        self.log.stop_on_poison(self.update_unit(keys, now, mutation)).map(Progress::Done)
     }
 
     fn apply(
@@ -192,7 +146,7 @@ impl Engine for Hash {
         now: Timestamp,
     ) -> Result<(), Error> {
         match effect {
-            Effect::Flush { .. } if self.shared.partitions > 1 => {
+            Effect::Flush { .. } if self.shared.log.partitions > 1 => {
                 self.flush_partition(partition, now)
             }
             Effect::Flush { .. } => self.flush(None, now).map(drop),
@@ -224,28 +178,19 @@ impl Engine for Hash {
     }
 
     fn watermark(&self, _: PartitionId, level: Level) -> Position {
-        let applied = self.shared.applied.load(Ordering::Acquire);
-        self.position(match level {
-            Level::Durable | Level::Replicated if self.options.flush != FlushPolicy::Never => {
-                self.durable.load(Ordering::Acquire)
-            }
-            _ => applied,
-        })
+        self.log.watermark(level)
     }
 
     fn request_flush(&self, _: PartitionId) {
-        if !self.flush_wanted.swap(true, Ordering::AcqRel) {
-            self.tell(|listener| listener.wanted(JOB_FLUSH));
-        }
+        self.log.request_flush();
     }
 
     fn sync(&self) -> Result<(), Error> {
-        let wanted = self.shared.applied.load(Ordering::Acquire);
-        self.sync_up_to(wanted)
+        self.log.sync_up_to(self, self.log.applied())
     }
 
     fn sync_to(&self, position: Position) -> Result<(), Error> {
-        self.sync_up_to(position.sequence)
+        self.log.sync_up_to(self, position.sequence)
     }
 
     fn compact(&self) -> Result<(), Error> {
@@ -257,15 +202,15 @@ impl Engine for Hash {
     }
 
     fn subscribe(&self, listener: Arc<dyn Listener>) {
-        self.listeners.write().push(listener);
+        self.log.subscribe(listener);
     }
 
     fn partition_count(&self) -> u16 {
-        self.shared.partitions
+        self.shared.log.partitions
     }
 
     fn partition_of(&self, key: &[u8]) -> PartitionId {
-        self.shared.partition_of(key)
+        self.shared.log.partition_of(key)
     }
 
     fn stream(
@@ -273,11 +218,13 @@ impl Engine for Hash {
         partition: PartitionId,
         after: Position,
     ) -> Result<Box<dyn UpdateStream>, StreamError> {
-        Ok(Box::new(LogStream::open(self.shared.clone(), partition, after)?))
+        let home = self.shared.log.home.clone();
+        let long = Box::new(move |reference| BlobReader::read_whole(&home, reference));
+        Ok(Box::new(LogStream::open(self.shared.log.clone(), partition, after, long)?))
     }
 
     fn snapshot(&self, partition: PartitionId) -> Result<Box<dyn Snapshot>, StreamError> {
-        self.flush_if_due(self.clock.now());
+        self.flush_if_due(self.log.clock.now());
         let walk = IndexWalk::new(self.shared.clone(), partition);
         // After its sequence was taken: the index has all up to that.
         self.settle_puts();
@@ -285,8 +232,8 @@ impl Engine for Hash {
     }
 
     fn flush(&self, due: Option<Timestamp>, now: Timestamp) -> Result<Position, Error> {
-        self.check_poison()?;
-        let sequence = self.stop_on_poison(self.flush_all(due, now))?;
+        self.log.check_poison()?;
+        let sequence = self.log.stop_on_poison(self.flush_all(due, now))?;
         Ok(self.position(sequence))
     }
 
@@ -296,7 +243,7 @@ impl Engine for Hash {
 
     fn run_job(&self, job: usize, now: Timestamp) -> JobProgress {
         match job {
-            JOB_FLUSH => self.flush_job(now),
+            JOB_FLUSH => self.log.flush_job(self, now),
             _ => self.compact_job(now),
         }
     }
@@ -310,7 +257,7 @@ impl Engine for Hash {
         statistics.records_moved = writer.moved;
         statistics.expired = writer.expired;
         statistics.segments_reclaimed = writer.reclaimed;
-        statistics.live_bytes = writer.live_len();
+        statistics.live_bytes = writer.log.live_len();
         statistics.memory_bytes = index_bytes;
         statistics.index_bytes = index_bytes;
         statistics

@@ -21,6 +21,13 @@ pub(crate) struct Place {
     pub(crate) offset: u32,
 }
 
+impl From<todana_log::Appended> for Place {
+    #[inline]
+    fn from(appended: todana_log::Appended) -> Place {
+        Place { slot: appended.slot, offset: appended.offset }
+    }
+}
+
 impl todana_index::Pointer for Place {
     const BITS: u32 = SLOT_BITS + OFFSET_BITS;
 

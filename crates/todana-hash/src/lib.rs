@@ -15,45 +15,36 @@
 mod blob;
 #[cfg(test)]
 mod blob_tests;
-mod blocks;
+mod build;
 mod check;
 mod close;
-mod codec;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
 mod codec_crash_tests;
 #[cfg(test)]
 mod codec_tests;
-mod commit;
 mod compact;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
 mod crash_tests;
 mod cut;
 mod edit;
-mod flush;
-#[doc(hidden)]
-pub mod fuzzing;
 mod hash;
-mod head;
 mod index;
-mod layout;
 mod look_up;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
 mod model_tests;
+mod open;
 mod options;
-mod pins;
-mod recovery;
+mod owner;
 mod removals;
 mod repair;
 #[cfg(test)]
 mod repair_tests;
-mod segment;
 mod settle;
 mod shared;
 mod snapshot;
-mod stream;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "random numbers")]
 mod stream_tests;
@@ -65,9 +56,8 @@ mod view;
 mod writer;
 
 pub use check::{Checked, Finding, OnProgress};
-pub use codec::{Codec, Lz4, Zstd};
 pub use hash::Hash;
-pub use layout::identity::FORMAT;
-pub use options::{FlushPolicy, HashOptions, Mode};
-pub use recovery::Report;
+pub use options::HashOptions;
 pub use repair::{Repaired, Rescued};
+pub use todana_log::layout::identity::FORMAT;
+pub use todana_log::{Codec, FlushPolicy, Lz4, Mode, Report, Zstd};

@@ -2,18 +2,18 @@
 
 use crate::hash::Hash;
 use crate::index::Probe;
-use crate::pins::Pins;
-use crate::view::Tables;
+use crate::view::Find;
 use arc_swap::Guard;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use todana_engine::{Absence, Error, Found, Look};
+use todana_log::{Pins, Segments};
 use todana_record::Timestamp;
 
 /// Look-ups of a group that are under way in each step.
 const AHEAD: usize = 8;
 
-/// Times that a look-up may find its tables out of date before that is looked into.
+/// Times that a look-up may find its list of segments out of date before that is looked into.
 pub(crate) const RELOADS_MAX: u32 = 1_000;
 /// What is said when that did not help: footers of some file do not fit their records.
 pub(crate) const ASTRAY: &str = "the index points to a segment that is not there";
@@ -26,10 +26,10 @@ impl Hash {
         now: Timestamp,
         visit: &mut dyn FnMut(usize, Found<'_>) -> Look,
     ) {
-        let mut tables = self.shared.tables.load();
+        let (index, mut segments) = (&*self.shared.index, self.shared.log.segments.load());
         if let [key] = keys {
             let hash = self.hash_of(key);
-            self.look_up(&mut tables, key, hash, now, &mut |found| visit(0, found));
+            self.look_up(&mut segments, key, hash, now, &mut |found| visit(0, found));
             return;
         }
         // Three steps of each look-up, each begun while the memory for the next is on its way.
@@ -38,16 +38,16 @@ impl Hash {
             if let Some(key) = keys.get(at) {
                 let hash = self.hash_of(key);
                 hashes[at % hashes.len()] = hash;
-                tables.index.prefetch(hash);
+                index.prefetch(hash);
             }
             let second = at.wrapping_sub(AHEAD);
             if second < keys.len() {
-                tables.prefetch(hashes[second % hashes.len()]);
+                segments.prefetch(index, hashes[second % hashes.len()]);
             }
             let third = at.wrapping_sub(2 * AHEAD);
             if let Some(key) = keys.get(third) {
                 let hash = hashes[third % hashes.len()];
-                self.look_up(&mut tables, key, hash, now, &mut |found| visit(third, found));
+                self.look_up(&mut segments, key, hash, now, &mut |found| visit(third, found));
             }
         }
     }
@@ -56,7 +56,7 @@ impl Hash {
     #[inline]
     fn look_up(
         &self,
-        tables: &mut Guard<Arc<Tables>>,
+        segments: &mut Guard<Arc<Segments>>,
         key: &[u8],
         hash: u64,
         now: Timestamp,
@@ -70,14 +70,14 @@ impl Hash {
                 continue;
             }
             let pins = Pins::new();
-            let found = tables.find(hash, key, &pins);
+            let found = segments.find(&self.shared.index, hash, key, &pins);
             if let Ok(Probe::Reload) = found {
                 reloads += 1;
                 if reloads > RELOADS_MAX && self.is_astray(key, hash) {
                     visit(Found::Failed(Error::Corrupt(ASTRAY.to_owned())));
                     return;
                 }
-                *tables = self.shared.tables.load();
+                *segments = self.shared.log.segments.load();
                 continue;
             }
             fence(Ordering::Acquire);
@@ -92,7 +92,7 @@ impl Hash {
                     Ok(Some(view)) => visit(Found::Record(view)),
                     Ok(None) if reloads < RELOADS_MAX => {
                         reloads += 1;
-                        *tables = self.shared.tables.load();
+                        *segments = self.shared.log.segments.load();
                         continue;
                     }
                     Ok(None) => visit(Found::Failed(Error::Corrupt("a blob is gone".to_owned()))),
@@ -109,11 +109,12 @@ impl Hash {
     #[cold]
     fn is_astray(&self, key: &[u8], hash: u64) -> bool {
         let _writer = self.writer();
-        let found =
-            self.shared.tables.load().find(hash, key, &Pins::new()).map(|found| match found {
-                Probe::Reload => true,
-                Probe::Found(_) | Probe::Absent => false,
-            });
+        let segments = self.shared.log.segments.load();
+        let pins = Pins::new();
+        let found = segments.find(&self.shared.index, hash, key, &pins).map(|found| match found {
+            Probe::Reload => true,
+            Probe::Found(_) | Probe::Absent => false,
+        });
         found.unwrap_or(false)
     }
 }

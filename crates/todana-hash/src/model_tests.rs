@@ -385,7 +385,7 @@ impl Walk {
             4..40 => {
                 let job = self.random.below(2) as usize;
                 self.hash().run_job(job, self.now);
-                assert_eq!(self.hash().check_poison(), Ok(()), "{}", self.at());
+                assert_eq!(self.hash().log.check_poison(), Ok(()), "{}", self.at());
                 if self.hash().limits().lags {
                     let durable = self.hash().watermark(PartitionId(0), Level::Durable);
                     self.model.settle(durable.sequence);

@@ -1,30 +1,7 @@
 //! How a store is opened.
 
-use crate::codec::Codec;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// When what was written is made safe against a loss of power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlushPolicy {
-    /// When the system likes, and when somebody asks.
-    Never,
-    /// At least this often.
-    Interval(Duration),
-    /// As soon as the disk takes it: everything that waits goes together.
-    Group,
-}
-
-/// What to do when there is no store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Make one.
-    Create,
-    /// Fail.
-    Existing,
-    /// Fail; change nothing in the directory, and take no lock: what was durable is seen.
-    ReadOnly,
-}
+use todana_log::{Codec, FlushPolicy, Mode};
 
 /// Options of a hash store. Those that say *new* count when a store is made, and are kept in it.
 #[derive(Debug, Clone)]

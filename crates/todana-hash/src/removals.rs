@@ -8,16 +8,15 @@
 use crate::compact::Compactor;
 use crate::hash::Hash;
 use crate::index::Place;
-use crate::layout::footer::{EntryKind, FooterEntry};
-use crate::layout::header::SegmentKind;
-use crate::layout::narrow;
-use crate::layout::record::{Fields, Operation};
-use crate::pins::Pins;
-use crate::segment::{file_name, read_footer};
-use crate::writer::Account;
+use crate::view::Find;
 use std::collections::{HashMap, HashSet};
 use todana_engine::Error;
 use todana_io::Open;
+use todana_log::layout::footer::{EntryKind, FooterEntry};
+use todana_log::layout::header::SegmentKind;
+use todana_log::layout::narrow;
+use todana_log::layout::record::{Fields, Operation};
+use todana_log::{Account, Pins, file_name, read_footer};
 
 /// Removals above which they are settled, in entries: 24 bytes each.
 const MANY: usize = 1 << 18;
@@ -133,10 +132,10 @@ impl Hash {
         if removals.is_empty() {
             return Ok(());
         }
-        let home = &self.shared.home;
+        let home = &self.shared.log.home;
         let (accounts, bits) = {
             let writer = self.writer();
-            (writer.accounts.clone(), writer.index.index().bits())
+            (writer.log.accounts.clone(), writer.index.index().bits())
         };
         let mut claims = Claims::new(removals, bits);
         let highest = claims.removals.iter().map(|removal| removal.sequence).max().unwrap_or(0);
@@ -179,8 +178,8 @@ impl Hash {
 
     /// Moves the removals that are needed.
     fn keep(&self, compactor: &mut Compactor, claims: &Claims) -> Result<(), Error> {
-        let tables = self.shared.tables.load_full();
-        let now = self.clock.now();
+        let segments = self.shared.log.segments.load_full();
+        let now = self.log.clock.now();
         let because = (0..=u16::MAX).zip(&claims.because).filter(|(_, is)| **is);
         let because: HashSet<u16> = because.map(|(slot, _)| slot).collect();
         let needed: Vec<&Removal> = claims
@@ -194,7 +193,7 @@ impl Hash {
             let mut writer = self.writer();
             for removal in group {
                 let pins = Pins::new();
-                let Some(hit) = tables.entry(removal.place, &pins)? else { continue };
+                let Some(hit) = segments.entry(removal.place, &pins)? else { continue };
                 let sequence = removal.sequence;
                 let fields = Fields { position: Some(sequence), ..Fields::of(Operation::Remove) };
                 let (place, len) = self.append_moved(

@@ -4,19 +4,12 @@
 //! order in which they were made. A key whose last change is lost has the one before it, or none. The
 //! damaged files are only read.
 
-use crate::blob::{BlobReader, Reference};
-use crate::blocks::{Blocks, FrameCache};
+use crate::blob::BlobReader;
 use crate::check::{Checked, Footer, OnProgress, SegmentFile, Stretch, Stretches, read_file};
 use crate::check::{Survey, segments, survey};
-use crate::codec::{Codec, write_dictionary};
-use crate::layout::frame::Frame;
-use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
-use crate::layout::identity::{ID_MAX, Identity};
-use crate::layout::record::{self, Operation, Record};
-use crate::options::{FlushPolicy, HashOptions, Mode};
-use crate::recovery::{lock_store, make_directory, read_identity};
+use crate::open::KIND;
+use crate::options::HashOptions;
 use crate::unpack::{self, Unpacker};
-use crate::writer::IDENTITY;
 use crate::{Finding, Hash};
 use std::io;
 use std::path::Path;
@@ -26,6 +19,15 @@ use todana_engine::{
 };
 use todana_io::disk::replace;
 use todana_io::{Disk, Lock, Open, random_seed};
+use todana_log::layout::frame::Frame;
+use todana_log::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use todana_log::layout::identity::{ID_MAX, Identity};
+use todana_log::layout::record::{self, Operation, Record};
+use todana_log::layout::reference::Reference;
+use todana_log::{
+    Blocks, Codec, FlushPolicy, FrameCache, IDENTITY, Mode, lock_store, make_directory,
+    read_identity, write_dictionary,
+};
 use todana_record::{Expiry, Meta, Timestamp};
 
 /// Sequences that are left free behind those that were used, where nothing says how many were.
@@ -71,7 +73,7 @@ impl Hash {
         progress: &mut OnProgress<'_>,
     ) -> Result<Repaired, Error> {
         // Before a lock is left in a directory that is no store.
-        let is_store = read_identity(&**disk, directory) != Ok(None);
+        let is_store = read_identity(KIND, &**disk, directory) != Ok(None);
         if segments(&**disk, directory)?.is_empty() && !is_store {
             return Err(Error::Open(format!("there is no store at {}", directory.display())));
         }
@@ -286,6 +288,7 @@ fn rescue(
 /// A store that goes on behind another: what was a version or a position there is never given again.
 fn heir(identity: Option<Identity>, codec: &str, end: u64) -> Identity {
     let fallback = Identity {
+        of: KIND,
         store: 0,
         seed: 0,
         partitions: 1,

@@ -122,7 +122,7 @@ fn with_half_a_frame(path: &Path, copy: &Path) -> usize {
     disk().create_dir(copy).unwrap();
     let mut end = 0;
     for (name, mut bytes) in files(path) {
-        let used = crate::layout::used(&bytes);
+        let used = todana_log::layout::used(&bytes);
         if name.ends_with(".log") && used > 64 {
             end = used;
             bytes[used..used + 9].copy_from_slice(b"half of i");
@@ -175,14 +175,14 @@ fn a_footer_that_tells_of_other_frames_is_found() {
     let crate::check::Footer::Whole(trailer, reader) = crate::check::Footer::of(id, bytes) else {
         panic!("no footer")
     };
-    let mut tables = crate::layout::footer::Tables::default();
+    let mut tables = todana_log::layout::footer::Tables::default();
     let width = trailer.summary.width;
-    let frames = crate::layout::footer::frames(&reader);
+    let frames = todana_log::layout::footer::frames(&reader);
     for (at, entry) in reader.enumerate() {
         let hash = if at == 1 { entry.hash ^ (1 << 60) } else { entry.hash };
         tables.add_entry(entry.len, entry.kind, hash, width);
     }
-    let footer = crate::layout::footer::encode(id, &tables, &frames, &trailer.summary);
+    let footer = todana_log::layout::footer::encode(id, &tables, &frames, &trailer.summary);
     write(&path.join(name), trailer.summary.frames_end, &footer);
     let checked = check(&path);
     assert_eq!(checked.findings.len(), 1, "{:?}", checked.findings);

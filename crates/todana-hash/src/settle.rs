@@ -2,15 +2,13 @@
 
 use crate::edit;
 use crate::hash::Hash;
-use crate::index::{Check, Waiting};
-use crate::pins::Pins;
-
-use crate::view::Tables;
-use crate::writer::{Appended, Writer};
-use arc_swap::ArcSwap;
+use crate::index::{Check, Place, Waiting};
+use crate::view::Find;
+use crate::writer::Writer;
 use parking_lot::MutexGuard;
-use std::sync::Arc;
 use todana_engine::{Error, View};
+use todana_log::layout::narrow;
+use todana_log::{Appended, Pins};
 
 impl Hash {
     /// The writer, with an index that has everything.
@@ -18,7 +16,7 @@ impl Hash {
         let mut writer = self.writing.lock();
         if writer.index.deferred() > 0 {
             // A failure has poisoned the store: the next who changes something is told.
-            let _ = self.stop_on_poison(writer.settle_all(&self.shared.tables));
+            let _ = self.log.stop_on_poison(writer.settle_all());
         }
         writer
     }
@@ -49,32 +47,27 @@ impl Writer {
     /// # Errors
     /// [`Error::Poisoned`] when the index has no memory; the record is not shown then.
     #[inline]
-    pub(crate) fn defer(
-        &mut self,
-        shared: &ArcSwap<Tables>,
-        hash: u64,
-        appended: Appended,
-    ) -> Result<(), Error> {
+    pub(crate) fn defer(&mut self, hash: u64, appended: Appended) -> Result<(), Error> {
         if self.index.is_deferred(hash) {
-            self.settle_all(shared)?;
+            self.settle_all()?;
         }
-        self.index.defer(hash, appended.place, crate::layout::narrow(appended.len));
+        self.index.defer(hash, appended.into(), narrow(appended.len));
         if let Some(waiting) = self.index.deferred_before(AHEAD) {
-            self.settle_new(shared, &waiting)?;
+            self.settle_new(&waiting)?;
         }
         // The next takes its slot.
         if let Some(waiting) = self.index.deferred_before(2 * AHEAD - 1) {
-            self.settle(shared, &waiting)?;
+            self.settle(&waiting)?;
         }
         Ok(())
     }
 
     /// Settles everything.
     #[cold]
-    pub(crate) fn settle_all(&mut self, shared: &ArcSwap<Tables>) -> Result<(), Error> {
+    pub(crate) fn settle_all(&mut self) -> Result<(), Error> {
         for back in (0..2 * AHEAD).rev() {
             if let Some(waiting) = self.index.deferred_before(back) {
-                self.settle(shared, &waiting)?;
+                self.settle(&waiting)?;
             }
         }
         Ok(())
@@ -82,18 +75,18 @@ impl Writer {
 
     /// Settles an entry that replaces none; else has the record come that it may replace.
     #[inline]
-    fn settle_new(&mut self, shared: &ArcSwap<Tables>, waiting: &Waiting) -> Result<(), Error> {
+    fn settle_new(&mut self, waiting: &Waiting) -> Result<(), Error> {
         let mut candidate = None;
         let (seat, _) = self.index.seek::<()>(waiting.hash, |place| {
             candidate = Some(place);
             Check::IsNot
         });
         if let Some(place) = candidate {
-            let tables = self.tables(shared);
-            if let Some(segment) = tables.segment(place.slot) {
+            let segments = self.log.segments();
+            if let Some(segment) = segments.get(place.slot) {
                 segment.prefetch(place.offset);
             }
-            self.keep(tables);
+            self.log.keep_segments(segments);
             return Ok(());
         }
         self.insert(seat, waiting.pointer, u64::from(waiting.len))?;
@@ -102,36 +95,22 @@ impl Writer {
     }
 
     /// Points the index to a deferred record, instead of the one that it replaces.
-    fn settle(&mut self, shared: &ArcSwap<Tables>, waiting: &Waiting) -> Result<(), Error> {
-        let tables = self.tables(shared);
+    fn settle(&mut self, waiting: &Waiting) -> Result<(), Error> {
+        let segments = self.log.segments();
         let (pins, others) = (Pins::new(), Pins::new());
         // It lies in a log that was not complete when it was deferred, so in memory: it is whole.
-        if let Some(new) = tables.entry(waiting.pointer, &pins)? {
-            let (seat, old) = tables.seek(&self.index, waiting.hash, new.record.key, &others);
+        if let Some(new) = segments.entry(waiting.pointer, &pins)? {
+            let (seat, old) = segments.seek(&self.index, waiting.hash, new.record.key, &others);
             // One that cannot be read stays: it may be another key's.
             let old = old.unwrap_or(None);
-            let (place, sequence, len) = (waiting.pointer, new.sequence(), new.record.len);
-            let appended = Appended { place, sequence, len };
+            let (Place { slot, offset }, sequence) = (waiting.pointer, new.sequence());
+            let appended = Appended { slot, offset, sequence, len: new.record.len };
             self.point(seat, new.record.operation, appended, old.as_ref().map(edit::old_of))?;
             let old_blob = old.and_then(|old| old.record.blob());
             self.blob_changes(old_blob, new.record.blob(), sequence);
         }
-        self.keep(tables);
+        self.log.keep_segments(segments);
         self.index.settled(waiting);
         Ok(())
-    }
-
-    /// The tables as they are, to be kept when they have been used.
-    #[inline]
-    pub(crate) fn tables(&mut self, shared: &ArcSwap<Tables>) -> Arc<Tables> {
-        self.tables.take().unwrap_or_else(|| shared.load_full())
-    }
-
-    /// Keeps tables for the next who needs them: loading them costs two locked operations.
-    #[inline]
-    pub(crate) fn keep(&mut self, tables: Arc<Tables>) {
-        if tables.state == self.state {
-            self.tables = Some(tables);
-        }
     }
 }

@@ -2,43 +2,31 @@
 
 use crate::index::Place;
 use crate::look_up::{ASTRAY, RELOADS_MAX};
-use crate::pins::Pins;
 use crate::shared::Shared;
-use std::sync::Arc;
+use crate::view::Find;
 use todana_engine::{Error, Snapshot, StreamError, View};
+use todana_log::{Hold, Pins};
 use todana_record::{PartitionId, Position};
 
 /// A walk through the records of a partition.
 pub(crate) struct IndexWalk {
-    shared: Arc<Shared>,
+    shared: Shared,
     partition: PartitionId,
-    sequence: u64,
+    /// Keeps the logs after its position.
+    hold: Hold,
     next: Option<u64>,
 }
 
 impl IndexWalk {
-    pub(crate) fn new(shared: Arc<Shared>, partition: PartitionId) -> IndexWalk {
-        let mut pins = shared.pins.lock();
-        // Under the lock: no log that is still needed is chosen between these two.
-        let sequence = shared.applied.load(std::sync::atomic::Ordering::Acquire);
-        pins.push(sequence);
-        drop(pins);
-        IndexWalk { shared, partition, sequence, next: Some(0) }
-    }
-}
-
-impl Drop for IndexWalk {
-    fn drop(&mut self) {
-        let mut pins = self.shared.pins.lock();
-        if let Some(at) = pins.iter().position(|pin| *pin == self.sequence) {
-            pins.swap_remove(at);
-        }
+    pub(crate) fn new(shared: Shared, partition: PartitionId) -> IndexWalk {
+        let hold = shared.log.hold();
+        IndexWalk { shared, partition, hold, next: Some(0) }
     }
 }
 
 impl Snapshot for IndexWalk {
     fn position(&self) -> Position {
-        self.shared.position(self.sequence)
+        self.shared.log.position(self.hold.sequence())
     }
 
     fn next(
@@ -49,7 +37,7 @@ impl Snapshot for IndexWalk {
         let Some(from) = self.next else { return Ok(false) };
         let (shared, partition) = (&self.shared, self.partition);
         self.next = shared.walk(from, count, &mut |view| {
-            if shared.partition_of(view.key) == partition {
+            if shared.log.partition_of(view.key) == partition {
                 visit(view);
             }
         })?;
@@ -66,7 +54,7 @@ impl Shared {
         count: usize,
         visit: &mut dyn FnMut(&View<'_>),
     ) -> Result<Option<u64>, Error> {
-        // No slot gets another meaning while the tables are held that were there before the walk; what
+        // No slot gets another meaning while the list is held that was there before the walk; what
         // is in none of their segments is in one of those afterwards.
         let mut places = Vec::new();
         let mut turns = 0;
@@ -76,12 +64,11 @@ impl Shared {
                 return Err(Error::Corrupt(ASTRAY.to_owned()));
             }
             places.clear();
-            let before = self.tables.load_full();
+            let before = self.log.segments.load_full();
             let next = self.index.walk(from, count.max(1), &mut |place| places.push(place));
-            let after = self.tables.load_full();
-            let is_known = |place: &Place| {
-                before.segment(place.slot).is_some() || after.segment(place.slot).is_some()
-            };
+            let after = self.log.segments.load_full();
+            let is_known =
+                |place: &Place| before.get(place.slot).is_some() || after.get(place.slot).is_some();
             // Begun and removed again in between: its records are elsewhere now.
             if places.iter().all(is_known) {
                 break (before, next, after);

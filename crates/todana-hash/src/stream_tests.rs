@@ -255,7 +255,7 @@ fn a_position_that_was_lost_is_not_followed() {
         let safe = hash.watermark(PARTITION, Level::Applied);
         put(&hash, b"b", b"2");
         let shown = hash.watermark(PARTITION, Level::Applied);
-        hash.write_out(false).unwrap();
+        hash.log.write_out(&hash, false).unwrap();
         let disk = disk.crash(seed);
         drop(hash);
         let hash = open(&disk, u64::MAX);

@@ -3,16 +3,16 @@
 //! were packed.
 
 use crate::check::{Footer, SegmentFile, Stretch, Stretches, read_file};
-use crate::codec::{Codec, Lz4, Packing, Zstd, built_in, read_dictionary};
-use crate::layout::frame::{Form, Frame};
-use crate::layout::identity::Identity;
-use crate::layout::record;
-use crate::layout::used;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use todana_engine::Error;
 use todana_io::Disk;
+use todana_log::layout::frame::{Form, Frame};
+use todana_log::layout::identity::Identity;
+use todana_log::layout::record;
+use todana_log::layout::used;
+use todana_log::{Codec, Lz4, Packing, Zstd, built_in, read_dictionary};
 
 /// How each Zstandard frame begins.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];

@@ -1,17 +1,16 @@
 //! Changing records: evaluating, appending and pointing the index there, under the writer's lock.
 
-use crate::blob::Reference;
 use crate::edit;
-use crate::hash::{Hash, JOB_FLUSH};
-use crate::head::Head;
-use crate::layout::record::{Fields, Operation};
-use crate::pins::Pins;
-use crate::view::Hit;
-use crate::writer::{Appended, Change, Writer};
+use crate::hash::Hash;
+use crate::view::{Find, Hit};
+use crate::writer::Writer;
 use parking_lot::MutexGuard;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use todana_engine::{Applied, Edit, Error, Mutation, UnitMutation, View};
+use todana_log::layout::record::{Fields, Operation};
+use todana_log::layout::reference::Reference;
+use todana_log::{Appended, Change, Pins};
 use todana_record::Timestamp;
 
 impl Hash {
@@ -39,18 +38,16 @@ impl Hash {
         change: &Change<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        if writer.short {
-            self.refuse_when_short(writer, change)?;
+        if writer.log.short {
+            Hash::refuse_when_short(writer, change)?;
         }
-        writer.reserve(&self.shared.tables, change.len_max(), 1, now)
+        writer.log.reserve(change.len_max(), 1, now)
     }
 
     #[cold]
-    fn refuse_when_short(&self, writer: &Writer, change: &Change<'_>) -> Result<(), Error> {
-        let is_put = change.fields.operation.is_put();
-        let room = writer.log.as_ref().map_or(0, Head::room);
-        match is_put && writer.short && room < change.len_max() + (64 << 10) {
-            true => Err(Error::NoSpace),
+    fn refuse_when_short(writer: &Writer, change: &Change<'_>) -> Result<(), Error> {
+        match change.fields.operation.is_put() {
+            true => writer.log.refuse_when_short(change.len_max()),
             false => Ok(()),
         }
     }
@@ -68,14 +65,14 @@ impl Hash {
             return self.put_blind(key, hash, now, mutation);
         }
         let mut writer = self.writer();
-        let tables = writer.tables(&self.shared.tables);
+        let segments = writer.log.segments();
         let pins = Pins::new();
-        let (seat, hit) = tables.seek(&writer.index, hash, key, &pins);
+        let (seat, hit) = segments.seek(&writer.index, hash, key, &pins);
         let hit = hit?;
         let view = self.current(hit.as_ref(), now, &pins)?;
         let mut edit = mutation.evaluate(view.as_ref());
         let change =
-            edit::change(&self.shared.home, &mut edit, key, hash, view.as_ref(), hit.as_ref())?;
+            edit::change(&self.shared.log.home, &mut edit, key, hash, view.as_ref(), hit.as_ref())?;
         let Some(change) = change else {
             return Ok(self.unchanged(view.map_or(0, |view| view.meta.version)));
         };
@@ -85,7 +82,7 @@ impl Hash {
         writer.point(seat, change.fields.operation, appended, old)?;
         writer.blob_changes(old_blob, change.blob, appended.sequence);
         let version = self.version_of(&change, appended);
-        writer.keep(tables);
+        writer.log.keep_segments(segments);
         self.done(writer, appended.sequence, version)
     }
 
@@ -100,11 +97,11 @@ impl Hash {
         let mut writer = self.writing.lock();
         let mut edit = mutation.evaluate(None);
         let Edit::Put(put) = &mut edit else { return Ok(self.unchanged(0)) };
-        let change = edit::put(&self.shared.home, put, key, hash)?;
+        let change = edit::put(&self.shared.log.home, put, key, hash)?;
         let appended = self.append(&mut writer, &change, None, now)?;
-        writer.defer(&self.shared.tables, hash, appended)?;
+        writer.defer(hash, appended)?;
         if change.blob.is_some() {
-            writer.settle_all(&self.shared.tables)?;
+            writer.settle_all()?;
         }
         self.done(writer, appended.sequence, self.version_of(&change, appended))
     }
@@ -122,21 +119,21 @@ impl Hash {
             writer.blob_is_unused(change.blob, old_blob);
             return Err(error);
         }
-        let appended = writer.append(change)?;
-        writer.publish_log();
+        let appended = writer.log.append(change)?;
+        writer.log.publish();
         Ok(appended)
     }
 
     /// What is said of an update that changed nothing.
     fn unchanged(&self, version: u64) -> Applied {
-        let sequence = self.shared.applied.load(Ordering::Relaxed);
+        let sequence = self.shared.log.applied.load(Ordering::Relaxed);
         Applied { position: self.position(sequence), version }
     }
 
     /// The version of the record that a change has made.
     #[inline]
     fn version_of(&self, change: &Change<'_>, appended: Appended) -> u64 {
-        match self.shared.versions && change.fields.operation.is_put() {
+        match self.shared.log.versions && change.fields.operation.is_put() {
             true => change.version.unwrap_or(appended.sequence),
             false => 0,
         }
@@ -151,22 +148,10 @@ impl Hash {
         version: u64,
     ) -> Result<Applied, Error> {
         self.finish(&mut writer, sequence);
-        let (wants, behind) = (writer.wants_writing(), writer.retired.len());
+        let (wants, behind) = (writer.log.wants_writing(), writer.log.retired.len());
         drop(writer);
-        self.after_append(wants, behind)?;
+        self.log.after_append(self, wants, behind)?;
         Ok(Applied { position: self.position(sequence), version })
-    }
-
-    /// Has what was appended written, when it is much; writes it here when nobody else does.
-    #[inline]
-    fn after_append(&self, wants: bool, behind: usize) -> Result<(), Error> {
-        if wants {
-            if behind >= 2 {
-                return self.write_out(false);
-            }
-            self.tell(|listener| listener.wanted(JOB_FLUSH));
-        }
-        Ok(())
     }
 
     pub(crate) fn update_unit(
@@ -176,13 +161,13 @@ impl Hash {
         mutation: &mut dyn UnitMutation,
     ) -> Result<Applied, Error> {
         let mut writer = self.writer();
-        let tables = self.shared.tables.load();
+        let segments = self.shared.log.segments.load();
         let mut hits = Vec::with_capacity(keys.len());
         let mut pins = Vec::new();
         pins.resize_with(keys.len(), Pins::new);
         for (key, pins) in keys.iter().zip(&pins) {
             let hash = self.hash_of(key);
-            hits.push((hash, tables.seek(&writer.index, hash, key, pins).1?));
+            hits.push((hash, segments.seek(&writer.index, hash, key, pins).1?));
         }
         let views: Vec<Option<View<'_>>> = hits
             .iter()
@@ -204,7 +189,7 @@ impl Hash {
         {
             if latest.get(key) == Some(&at) {
                 let (view, hit) = (view.as_ref(), hit.as_ref());
-                let change = edit::change(&self.shared.home, edit, key, *hash, view, hit)?;
+                let change = edit::change(&self.shared.log.home, edit, key, *hash, view, hit)?;
                 changes.extend(change.map(|change| (change, hit.copied())));
             }
         }
@@ -212,22 +197,21 @@ impl Hash {
             return Ok(self.unchanged(0));
         }
         for (change, _) in &changes {
-            self.refuse_when_short(&writer, change)?;
+            Hash::refuse_when_short(&writer, change)?;
         }
         let number = changes.len() as u64;
         let fields = Fields { number, ..Fields::of(Operation::Unit) };
         let unit = Change::of_store(fields);
         let len_max = changes.iter().map(|(change, _)| change.len_max()).sum::<usize>();
-        writer.reserve(&self.shared.tables, len_max + unit.len_max(), changes.len() + 1, now)?;
-        writer.append(&unit)?;
+        writer.log.reserve(len_max + unit.len_max(), changes.len() + 1, now)?;
+        writer.log.append(&unit)?;
         self.units.fetch_add(1, Ordering::AcqRel);
         let done = self.append_all(&mut writer, &changes);
         self.units.fetch_add(1, Ordering::AcqRel);
-        let sequence = self.stop_on_poison(done)?;
-        let wants = writer.wants_writing();
-        let behind = writer.retired.len();
+        let sequence = self.log.stop_on_poison(done)?;
+        let (wants, behind) = (writer.log.wants_writing(), writer.log.retired.len());
         drop(writer);
-        self.after_append(wants, behind)?;
+        self.log.after_append(self, wants, behind)?;
         Ok(Applied { position: self.position(sequence), version: 0 })
     }
 
@@ -238,10 +222,10 @@ impl Hash {
     ) -> Result<u64, Error> {
         let mut appended = Vec::with_capacity(changes.len());
         for (change, _) in changes {
-            appended.push(writer.append(change)?);
+            appended.push(writer.log.append(change)?);
         }
         let sequence = appended.last().map_or(0, |last| last.sequence);
-        writer.publish_log();
+        writer.log.publish();
         for ((change, hit), appended) in changes.iter().zip(appended) {
             let old = hit.as_ref().map(edit::old_of);
             let seat = writer.seat(change.hash, old.map(|(place, _)| place));

@@ -4,15 +4,15 @@ use super::files::SegmentFile;
 use super::walk::{Footer, Stretch, Stretches};
 use super::{Finding, damage};
 use crate::index::spread;
-use crate::layout::footer::{self, EntryKind, FooterEntry, FooterReader, Trailer};
-use crate::layout::frame::Frame;
-use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
-use crate::layout::identity::Identity;
-use crate::layout::record;
-use crate::layout::used;
 use crate::unpack::{Payload, Unpacker};
 use std::iter::Peekable;
 use std::ops::Range;
+use todana_log::layout::footer::{self, EntryKind, FooterEntry, FooterReader, Trailer};
+use todana_log::layout::frame::Frame;
+use todana_log::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use todana_log::layout::identity::Identity;
+use todana_log::layout::record;
+use todana_log::layout::used;
 use todana_record::{IndexHash, Timestamp};
 
 /// What one look at a file has shown.

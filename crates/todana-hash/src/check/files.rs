@@ -1,11 +1,11 @@
 //! Reading the files of a store that nobody has opened.
 
-use crate::layout::header::SegmentKind;
-use crate::segment::{file_name, parse_name};
 use std::io;
 use std::path::Path;
 use todana_engine::Error;
 use todana_io::{Disk, DiskFile, Open};
+use todana_log::layout::header::SegmentKind;
+use todana_log::{file_name, parse_name};
 
 /// No file of a store is longer: entries and a footer of about half of their bytes.
 const FILE_LEN_MAX: u64 = 256 << 20;

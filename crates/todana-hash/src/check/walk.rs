@@ -1,9 +1,9 @@
 //! A segment's file, frame by frame, past what is broken.
 
-use crate::layout::footer::{self, FooterReader, TRAILER_LEN, Trailer};
-use crate::layout::frame::{self, Frame};
-use crate::layout::header::HEADER_LEN;
 use std::ops::Range;
+use todana_log::layout::footer::{self, FooterReader, TRAILER_LEN, Trailer};
+use todana_log::layout::frame::{self, Frame};
+use todana_log::layout::header::HEADER_LEN;
 
 /// A footer as it lies at the end of a file.
 pub(crate) enum Footer<'b> {

@@ -1,7 +1,8 @@
 //! Whether there is something to do, and which segment is worth it most.
 
 use super::Compactor;
-use crate::writer::{Account, Writer};
+use crate::writer::Writer;
+use todana_log::Account;
 use todana_record::Timestamp;
 
 /// Part of the space over live data, in percent, at which work begins, so that the bound is kept.
@@ -69,7 +70,7 @@ impl Writer {
         &'a self,
         compactor: &'a Compactor,
     ) -> impl Iterator<Item = (u16, &'a Account)> {
-        (0..).zip(&self.accounts).filter(|(slot, account)| {
+        (0..).zip(&self.log.accounts).filter(|(slot, account)| {
             let may_go = account.is_pack || account.highest < compactor.stays_from;
             let is_done = compactor.drained.contains(slot) || compactor.damaged.contains(slot);
             is_candidate(account) && may_go && !is_done
@@ -109,7 +110,7 @@ impl Writer {
         }
         let garbage = len.saturating_sub(live);
         // On a full disk every byte counts.
-        let measure = if self.short { live } else { compactor.peak.measure(live, now) };
+        let measure = if self.log.short { live } else { compactor.peak.measure(live, now) };
         let allowed = (measure.saturating_mul(u64::from(percent)) / 100).saturating_sub(live);
         // What is taken ahead, or drained and still there, counts too, and a ninth for what comes meanwhile;
         // but not while much is being removed, and in a small store, where it is much, nothing is moved
@@ -119,7 +120,7 @@ impl Writer {
             false => allowed.saturating_sub(self.spent(compactor)).max(allowed / 3) * 8 / 9,
         };
         match () {
-            () if garbage < GARBAGE_LEN_MIN.min(self.least_segment_len) => Need::None,
+            () if garbage < GARBAGE_LEN_MIN.min(self.log.least_segment_len) => Need::None,
             () if garbage > bound => Need::Much,
             () if garbage > bound * BEGIN_PERCENT / 100 => Need::Some,
             () => Need::None,
@@ -129,27 +130,29 @@ impl Writer {
     /// Bytes on the disk beside what is live that are in no candidate: of files that are drained, taken
     /// ahead, or being written.
     fn spent(&self, compactor: &Compactor) -> u64 {
-        let account = |slot: u16| self.accounts.get(usize::from(slot));
+        let account = |slot: u16| self.log.accounts.get(usize::from(slot));
         let drained = compactor.drained.iter().filter_map(|slot| account(*slot));
-        let blanks = self.spare.iter().chain(&self.pack_spare).map(|blank| blank.len as u64);
-        let heads = self.log.iter().chain(&compactor.pack).chain(&compactor.full).map(|head| {
-            let live = account(head.segment.slot).map_or(0, |account| account.live);
-            (head.taken_len() as u64).saturating_sub(live)
-        });
+        let blanks =
+            self.log.spare.iter().chain(&self.log.pack_spare).map(|blank| blank.len as u64);
+        let heads =
+            self.log.head.iter().chain(&compactor.pack).chain(&compactor.full).map(|head| {
+                let live = account(head.segment.slot).map_or(0, |account| account.live);
+                (head.taken_len() as u64).saturating_sub(live)
+            });
         drained.map(|account| account.len).chain(blanks).chain(heads).sum()
     }
 
     /// Whether the files that are drained are so much that they should go now.
     pub(super) fn is_worth_finishing(&self, compactor: &Compactor) -> bool {
-        let account = |slot: &u16| self.accounts.get(usize::from(*slot));
+        let account = |slot: &u16| self.log.accounts.get(usize::from(*slot));
         let drained: u64 = compactor.drained.iter().filter_map(account).map(|one| one.len).sum();
         // Full packs are in memory until then.
-        drained > self.total_len() / DRAINED_PART || compactor.full.len() >= PACKS_MAX
+        drained > self.log.total_len() / DRAINED_PART || compactor.full.len() >= PACKS_MAX
     }
 
     /// The segment whose space is won most cheaply, old ones first (Rosenblum and Ousterhout 1992).
     pub(super) fn victim(&self, compactor: &Compactor, below: Option<u64>) -> Option<u16> {
-        let newest = self.next_id;
+        let newest = self.log.next_id;
         let score = |account: &Account, live: u64| {
             let used = live as f64 / account.len.max(1) as f64;
             let age = newest.saturating_sub(account.id) as f64;

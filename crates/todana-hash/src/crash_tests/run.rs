@@ -242,7 +242,7 @@ impl Run {
         while self.random.one_in(2) {
             let job = self.random.below(2) as usize;
             self.hash().run_job(job, now);
-            self.hash().check_poison()?;
+            self.hash().log.check_poison()?;
         }
         if self.random.one_in(20) {
             let compacted = self.hash().compact();

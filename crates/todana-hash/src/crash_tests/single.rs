@@ -16,7 +16,7 @@ fn put(hash: &Hash, key: &[u8], len: usize) -> Result<(), Error> {
 
 /// Fills the log up to less than any change needs.
 fn fill_log(hash: &Hash) {
-    let room = || hash.writer().log.as_ref().map_or(0, |log| log.room());
+    let room = || hash.writer().log.head.as_ref().map_or(0, |head| head.room());
     while room() >= 128 {
         put(hash, b"key", room().saturating_sub(131).min(1_000)).unwrap();
     }
@@ -186,7 +186,7 @@ fn reads_go_on_when_a_flush_falls_due_and_cannot_be_written() {
         let operations = disk.operations();
         hash.clock().advance(NOW.ms() + 1_000);
         assert_eq!(get(&hash, b"key"), Ok(None), "case {case}");
-        let is_poisoned = hash.check_poison().is_err();
+        let is_poisoned = hash.log.check_poison().is_err();
         assert!(!is_poisoned || disk.operations() == operations, "written after a failure");
     }
 }

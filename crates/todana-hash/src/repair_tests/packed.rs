@@ -302,12 +302,12 @@ fn a_frame_that_does_not_follow_the_one_before_it_is_found() {
     let files = files(&path);
     let (name, bytes) = files.iter().find(|(name, _)| name.ends_with(".log")).unwrap();
     let id = u64::from_str_radix(&name[..16], 16).unwrap();
-    let (frame, _) = crate::layout::frame::read_header(id, 64, &bytes[64..]).unwrap();
+    let (frame, _) = todana_log::layout::frame::read_header(id, 64, &bytes[64..]).unwrap();
     // Its sums are right, but it says to begin elsewhere in the segment.
-    let moved = crate::layout::frame::Frame { start: 72, ..frame };
+    let moved = todana_log::layout::frame::Frame { start: 72, ..frame };
     let mut out = Vec::new();
     let stored = &bytes[frame.stored_start()..frame.stored_end()];
-    crate::layout::frame::encode(id, &moved, stored, &mut out);
+    todana_log::layout::frame::encode(id, &moved, stored, &mut out);
     write(&path.join(name), 64, &out);
     let checked = check(&path);
     let finding = &checked.findings[0];

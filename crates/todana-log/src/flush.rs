@@ -4,13 +4,14 @@
 //! crash argument rests on: frames of older segments before those of younger ones; a footer that says
 //! *synced* only after a sync of all frames of its segment.
 
-use crate::blob::blob_name;
-use crate::hash::Hash;
 use crate::head::{Blank, Head, Output};
+use crate::home::is_full;
 use crate::layout::header::SegmentKind;
+use crate::log::Log;
 use crate::options::FlushPolicy;
+use crate::owner::Owner;
 use crate::segment::Segment;
-use crate::writer::{Writer, is_full};
+use crate::writer::LogWriter;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,46 +38,53 @@ pub(crate) struct Flusher {
     last_sync: Timestamp,
 }
 
-impl Hash {
+impl Log {
     /// Writes everything appended so far; with `sync` makes it safe too.
-    pub(crate) fn write_out(&self, sync: bool) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; nothing is known then of what was not safe before.
+    pub fn write_out<O: Owner>(&self, owner: &O, sync: bool) -> Result<(), Error> {
         let mut flusher = self.flusher.lock();
-        self.write_under(&mut flusher, sync)
+        self.write_under(owner, &mut flusher, sync)
     }
 
-    fn write_under(&self, flusher: &mut Flusher, sync: bool) -> Result<(), Error> {
+    fn write_under<O: Owner>(
+        &self,
+        owner: &O,
+        flusher: &mut Flusher,
+        sync: bool,
+    ) -> Result<(), Error> {
         self.check_poison()?;
         self.flush_wanted.store(false, Ordering::Release);
         let now = self.clock.now();
         // Full segments are in memory until they are synced and have their footers.
         let are_many = flusher.incomplete.len() >= INCOMPLETE_MAX;
-        let sync = sync || (are_many && self.options.flush != FlushPolicy::Never);
-        let (outputs, applied) = {
-            let mut writer = self.writer();
-            let last = writer.log.as_mut().and_then(|log| {
-                log.close_frame(now);
-                log.take_output()
+        let sync = sync || (are_many && self.policy != FlushPolicy::Never);
+        let (outputs, applied) = owner.with(|writer| {
+            let last = writer.head.as_mut().and_then(|head| {
+                head.close_frame(now);
+                head.take_output()
             });
             let mut retired = std::mem::take(&mut writer.retired);
             let mut outputs: Vec<Output> =
                 retired.iter_mut().filter_map(Head::take_output).collect();
             outputs.extend(last);
             flusher.incomplete.append(&mut retired);
-            (outputs, self.shared.applied.load(Ordering::Acquire))
-        };
+            (outputs, self.applied())
+        });
         let done = self.write_and_sync(flusher, &outputs, sync, applied);
         done.map_err(|error| self.poison(error.to_string()))?;
         if sync {
             flusher.last_sync = now;
             self.commit.wake();
             self.tell_advanced();
-            self.remove_blobs().map_err(|error| self.poison(error.to_string()))?;
+            owner.synced(self.durable()).map_err(|error| self.poison(error.to_string()))?;
         }
-        if sync || self.options.flush == FlushPolicy::Never {
-            let done = self.complete(flusher, sync);
+        if sync || self.policy == FlushPolicy::Never {
+            let done = self.complete_all(owner, flusher, sync);
             done.map_err(|error| self.poison(error.to_string()))?;
         }
-        self.make_spare()
+        self.make_spare(owner)
     }
 
     fn write_and_sync(
@@ -88,7 +96,7 @@ impl Hash {
     ) -> io::Result<()> {
         for output in outputs {
             output.write(&mut flusher.buffer)?;
-            output.teach(&self.shared.home)?;
+            output.teach(&self.state.home)?;
         }
         if let Some(last) = outputs.last() {
             flusher.unsynced = Some(last.file.clone());
@@ -109,19 +117,29 @@ impl Hash {
     }
 
     /// Writes the footers of full segments and has readers use their files.
-    fn complete(&self, flusher: &mut Flusher, synced: bool) -> io::Result<()> {
+    fn complete_all<O: Owner>(
+        &self,
+        owner: &O,
+        flusher: &mut Flusher,
+        synced: bool,
+    ) -> io::Result<()> {
         for head in std::mem::take(&mut flusher.incomplete) {
-            self.complete_one(&head, synced)?;
+            self.complete(owner, &head, synced)?;
             if !synced {
                 flusher.loose.push(head.file.clone());
             }
             // One is enough: the next blank takes it.
-            self.writer().used = vec![head.into_memory()];
+            owner.with(|writer| writer.used = vec![head.into_memory()]);
         }
         Ok(())
     }
 
-    pub(crate) fn complete_one(&self, head: &Head, synced: bool) -> io::Result<()> {
+    /// Writes the footer of a segment whose frames are all in its file, and has readers use the file.
+    /// `synced` says that the frames are safe: only after a sync of all of them (H5).
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn complete<O: Owner>(&self, owner: &O, head: &Head, synced: bool) -> io::Result<()> {
         let len = head.write_footer(synced)?;
         if synced {
             head.file.sync()?;
@@ -131,57 +149,43 @@ impl Hash {
         let (file, token) = (head.file.clone(), tail.token.clone());
         let segment =
             Segment::of_file(tail.slot, &head.header, file, frames, token, &self.reading)?;
-        let mut writer = self.writer();
         let (lowest, highest) = head.range();
-        writer.account(tail.slot, |account| {
-            account.len = len as u64;
-            account.data = head.data_len();
-            account.removals = head.removals_len();
-            (account.lowest, account.highest) = (lowest, highest);
-            account.is_pack = tail.kind == SegmentKind::Pack;
-            account.complete = true;
+        owner.with(|writer| {
+            writer.account(tail.slot, |account| {
+                account.len = len as u64;
+                account.data = head.data_len();
+                account.removals = head.removals_len();
+                (account.lowest, account.highest) = (lowest, highest);
+                account.is_pack = tail.kind == SegmentKind::Pack;
+                account.complete = true;
+            });
+            let slot = usize::from(tail.slot);
+            writer.publish_segments(|segments| segments[slot] = Some(Arc::new(segment)));
         });
-        let slot = usize::from(tail.slot);
-        writer.publish(&self.shared.tables, |segments| segments[slot] = Some(Arc::new(segment)));
-        Ok(())
-    }
-
-    /// Removes blobs that were replaced or removed, once that is safe. Readers that have one open keep it.
-    fn remove_blobs(&self) -> io::Result<()> {
-        let durable = self.durable.load(Ordering::Acquire);
-        let dead: Vec<u64> = {
-            let mut writer = self.writer();
-            let is_safe = |&mut (sequence, _): &mut (u64, u64)| sequence <= durable;
-            writer.dead_blobs.extract_if(.., is_safe).map(|(_, id)| id).collect()
-        };
-        for id in dead {
-            match self.shared.home.remove(&blob_name(id)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
         Ok(())
     }
 
     /// Takes space ahead, so that a full disk refuses writes before they are attempted, and can be
     /// compacted.
-    fn make_spare(&self) -> Result<(), Error> {
-        let mut writer = self.writer();
-        let Some(log) = &writer.log else { return Ok(()) };
-        if writer.spare.is_none() && (log.is_half_full() || writer.short) {
-            let made = self.spare(&mut writer, SegmentKind::Log)?;
-            writer.short = made.is_none();
-            writer.spare = made;
-        }
-        let has_segments = writer.accounts.iter().any(|account| account.complete);
-        if writer.pack_spare.is_none() && has_segments && !writer.short {
-            writer.pack_spare = self.spare(&mut writer, SegmentKind::Pack)?;
-        }
-        Ok(())
+    fn make_spare<O: Owner>(&self, owner: &O) -> Result<(), Error> {
+        owner.with(|writer| {
+            let Some(head) = &writer.head else { return Ok(()) };
+            if writer.spare.is_none() && (head.is_half_full() || writer.short) {
+                let made = self.spare(writer, SegmentKind::Log)?;
+                writer.short = made.is_none();
+                writer.spare = made;
+            }
+            let wants_pack =
+                writer.has_packs && writer.accounts.iter().any(|account| account.complete);
+            if writer.pack_spare.is_none() && wants_pack && !writer.short {
+                writer.pack_spare = self.spare(writer, SegmentKind::Pack)?;
+            }
+            Ok(())
+        })
     }
 
     /// A file with its space taken; none on a full disk.
-    fn spare(&self, writer: &mut Writer, kind: SegmentKind) -> Result<Option<Blank>, Error> {
+    fn spare(&self, writer: &mut LogWriter, kind: SegmentKind) -> Result<Option<Blank>, Error> {
         match writer.blank(kind, 0) {
             Ok(blank) => Ok(Some(blank)),
             Err(error) if is_full(&error) => Ok(None),
@@ -189,19 +193,18 @@ impl Hash {
         }
     }
 
-    pub(crate) fn flush_job(&self, now: Timestamp) -> JobProgress {
+    /// The job that writes and flushes, by the policy: see [`JOB_FLUSH`](crate::JOB_FLUSH).
+    pub fn flush_job<O: Owner>(&self, owner: &O, now: Timestamp) -> JobProgress {
         let wanted = self.flush_wanted.load(Ordering::Acquire);
-        let behind =
-            self.durable.load(Ordering::Acquire) < self.shared.applied.load(Ordering::Acquire);
-        let idle_ms = match self.options.flush {
+        let behind = self.durable() < self.applied();
+        let idle_ms = match self.policy {
             FlushPolicy::Interval(interval) => {
                 u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).clamp(1, IDLE_MS)
             }
             FlushPolicy::Never | FlushPolicy::Group => IDLE_MS,
         };
-        let due = match self.options.flush {
-            // Files of long values that are dead go only when that is safe.
-            FlushPolicy::Never => behind && !self.writer().dead_blobs.is_empty(),
+        let due = match self.policy {
+            FlushPolicy::Never => behind && owner.needs_sync(),
             FlushPolicy::Group => behind,
             FlushPolicy::Interval(interval) => {
                 let since = now.ms().saturating_sub(self.flusher.lock().last_sync.ms());
@@ -209,7 +212,7 @@ impl Hash {
             }
         };
         // A failure has poisoned the store: whoever writes next is told.
-        let _ = self.write_out(wanted || due);
+        let _ = self.write_out(owner, wanted || due);
         JobProgress::IdleUntil(now.plus_ms(idle_ms))
     }
 }

@@ -1,7 +1,7 @@
 //! Packing of frames: LZ4, Zstandard, or what the embedder gives.
 
+use crate::home::{Home, is_full};
 use crate::layout::frame::Form;
-use crate::writer::{Home, is_full};
 use parking_lot::Mutex;
 use std::fmt::Debug;
 use std::path::Path;
@@ -11,7 +11,7 @@ use todana_io::disk::replace;
 use todana_io::{Disk, Open};
 
 /// The file with the store's dictionary.
-pub(crate) const DICTIONARY: &str = "dictionary";
+pub const DICTIONARY: &str = "dictionary";
 const DICTIONARY_MAGIC: &[u8; 8] = b"todana-d";
 /// Bytes of a trained dictionary.
 const DICTIONARY_LEN: usize = 16 << 10;
@@ -157,10 +157,10 @@ impl Codec for Zstd {
 }
 
 /// The longest name of a codec, in bytes.
-pub(crate) const NAME_LEN_MAX: usize = 64;
+pub const NAME_LEN_MAX: usize = 64;
 
 /// The built-in codec of a name.
-pub(crate) fn built_in(name: &str) -> Option<Arc<dyn Codec>> {
+pub fn built_in(name: &str) -> Option<Arc<dyn Codec>> {
     match name {
         "lz4" => Some(Arc::new(Lz4)),
         "zstd" => Some(Arc::new(Zstd::default())),
@@ -177,7 +177,7 @@ fn encode_dictionary(dictionary: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes of the file with a dictionary of so many.
-pub(crate) const fn dictionary_file_len(len: usize) -> u64 {
+pub const fn dictionary_file_len(len: usize) -> u64 {
     (DICTIONARY_MAGIC.len() + len + 4) as u64
 }
 
@@ -191,7 +191,7 @@ fn decode_dictionary(bytes: &[u8]) -> Option<&[u8]> {
 ///
 /// # Errors
 /// [`Error::Open`] with what the disk says; [`Error::Corrupt`].
-pub(crate) fn read_dictionary(disk: &dyn Disk, directory: &Path) -> Result<Option<Vec<u8>>, Error> {
+pub fn read_dictionary(disk: &dyn Disk, directory: &Path) -> Result<Option<Vec<u8>>, Error> {
     let path = directory.join(DICTIONARY);
     let failed = |error| Error::Open(format!("{}: {error}", path.display()));
     let file = match disk.open(&path, Open::Read) {
@@ -213,7 +213,7 @@ pub(crate) fn read_dictionary(disk: &dyn Disk, directory: &Path) -> Result<Optio
 ///
 /// # Errors
 /// What the disk says.
-pub(crate) fn write_dictionary(
+pub fn write_dictionary(
     disk: &dyn Disk,
     directory: &Path,
     dictionary: &[u8],
@@ -223,7 +223,7 @@ pub(crate) fn write_dictionary(
 
 /// A store's codec and its dictionary.
 #[derive(Debug)]
-pub(crate) struct Packing {
+pub struct Packing {
     codec: Arc<dyn Codec>,
     /// Once there is one it stays.
     dictionary: OnceLock<Vec<u8>>,
@@ -241,7 +241,7 @@ impl Packing {
     ///
     /// # Errors
     /// What the disk says; [`Error::Corrupt`].
-    pub(crate) fn open(
+    pub fn open(
         codec: Arc<dyn Codec>,
         disk: &dyn Disk,
         directory: &Path,
@@ -251,21 +251,23 @@ impl Packing {
     }
 
     /// A codec with the dictionary that its store has, if there is one.
-    pub(crate) fn new(codec: Arc<dyn Codec>, dictionary: Option<Vec<u8>>) -> Packing {
+    pub fn new(codec: Arc<dyn Codec>, dictionary: Option<Vec<u8>>) -> Packing {
         let dictionary = dictionary.map_or(OnceLock::new(), OnceLock::from);
         Packing { codec, dictionary, samples: Mutex::default() }
     }
 
-    pub(crate) fn codec(&self) -> &Arc<dyn Codec> {
+    /// The codec.
+    pub fn codec(&self) -> &Arc<dyn Codec> {
         &self.codec
     }
 
-    pub(crate) fn has_dictionary(&self) -> bool {
+    /// Whether its dictionary is there, or it is known that there will be none.
+    pub fn has_dictionary(&self) -> bool {
         self.dictionary.get().is_some()
     }
 
     /// Packs a payload if that makes it shorter, into `out`; says how.
-    pub(crate) fn pack(&self, payload: &[u8], out: &mut Vec<u8>) -> Form {
+    pub fn pack(&self, payload: &[u8], out: &mut Vec<u8>) -> Form {
         out.clear();
         let dictionary = self.dictionary.get().filter(|bytes| !bytes.is_empty());
         self.codec.pack(payload, dictionary.map_or(&[], |bytes| bytes), out);
@@ -277,7 +279,7 @@ impl Packing {
     }
 
     /// Unpacks what a frame of this form stores.
-    pub(crate) fn unpack(&self, form: Form, stored: &[u8], len: usize) -> Result<Vec<u8>, String> {
+    pub fn unpack(&self, form: Form, stored: &[u8], len: usize) -> Result<Vec<u8>, String> {
         let dictionary = match form {
             Form::Plain | Form::Loose => return Ok(stored.to_vec()),
             Form::Packed => &[][..],
@@ -297,7 +299,7 @@ impl Packing {
     ///
     /// # Errors
     /// What the disk says.
-    pub(crate) fn learn<'e>(
+    pub fn learn<'e>(
         &self,
         entries: impl Iterator<Item = &'e [u8]>,
         home: &Home,

@@ -26,31 +26,37 @@ enum Source {
 
 /// What reading of files that are not mapped needs.
 #[derive(Debug, Clone)]
-pub(crate) struct Reading {
-    pub(crate) packing: Option<Arc<Packing>>,
-    pub(crate) cache: Arc<FrameCache>,
+pub struct Reading {
+    /// The store's codec, if it has one.
+    pub packing: Option<Arc<Packing>>,
+    /// Keeps frames that were read or unpacked.
+    pub cache: Arc<FrameCache>,
 }
 
 /// Where the entries of a frame lie, as far as they are published.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Payload {
-    pub(crate) payload_start: usize,
-    pub(crate) end: usize,
-    pub(crate) time: Timestamp,
+pub struct Payload {
+    /// Byte of the segment where they begin.
+    pub payload_start: usize,
+    /// Byte behind the last of them.
+    pub end: usize,
+    /// When the frame was written, or opened where it is not written yet.
+    pub time: Timestamp,
 }
 
 /// A segment.
 #[derive(Debug)]
-pub(crate) struct Segment {
+pub struct Segment {
     /// Its number in the table of segments.
-    pub(crate) slot: u16,
+    pub slot: u16,
     /// Its id: a log's entry at byte `n` has the sequence `id + n`.
-    pub(crate) id: u64,
-    pub(crate) kind: SegmentKind,
+    pub id: u64,
+    /// What it holds.
+    pub kind: SegmentKind,
     /// Id of the log before this one.
-    pub(crate) previous: Option<u64>,
+    pub previous: Option<u64>,
     /// Shared by all forms of this segment: while anybody has one, its slot is taken.
-    pub(crate) token: Arc<()>,
+    pub token: Arc<()>,
     source: Source,
     /// Byte where the last frame ends; of a tail, what was published counts.
     end: usize,
@@ -73,12 +79,12 @@ fn prefetch_entry(bytes: &[u8]) {
 }
 
 /// The name of a segment's file.
-pub(crate) fn file_name(id: u64, kind: SegmentKind) -> String {
+pub fn file_name(id: u64, kind: SegmentKind) -> String {
     format!("{id:016x}.{}", kind.extension())
 }
 
 /// What a segment's file name says; `None` for other names.
-pub(crate) fn parse_name(name: &str) -> Option<(SegmentKind, u64)> {
+pub fn parse_name(name: &str) -> Option<(SegmentKind, u64)> {
     let (id, extension) = name.split_once('.')?;
     let kind = match extension {
         "log" => SegmentKind::Log,
@@ -89,7 +95,7 @@ pub(crate) fn parse_name(name: &str) -> Option<(SegmentKind, u64)> {
 }
 
 /// The name of a segment's file until it is one that can be relied on.
-pub(crate) fn new_file_name(id: u64, kind: SegmentKind) -> String {
+pub fn new_file_name(id: u64, kind: SegmentKind) -> String {
     match kind {
         SegmentKind::Log => file_name(id, kind),
         SegmentKind::Pack => format!("{}.new", file_name(id, kind)),
@@ -98,7 +104,7 @@ pub(crate) fn new_file_name(id: u64, kind: SegmentKind) -> String {
 
 impl Segment {
     /// A segment that is being written.
-    pub(crate) fn of_tail(slot: u16, header: &SegmentHeader, tail: Arc<Tail>) -> Segment {
+    pub fn of_tail(slot: u16, header: &SegmentHeader, tail: Arc<Tail>) -> Segment {
         Segment {
             slot,
             id: header.id,
@@ -117,7 +123,7 @@ impl Segment {
     ///
     /// # Errors
     /// When the file cannot be mapped.
-    pub(crate) fn of_file(
+    pub fn of_file(
         slot: u16,
         header: &SegmentHeader,
         file: Arc<dyn DiskFile>,
@@ -150,12 +156,13 @@ impl Segment {
     }
 
     /// The name of its file.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         file_name(self.id, self.kind)
     }
 
     /// Byte where its entries end, as things stand.
-    pub(crate) fn end(&self) -> usize {
+    #[inline]
+    pub fn end(&self) -> usize {
         match &self.source {
             Source::Tail(tail) => tail.published().len().max(HEADER_LEN),
             Source::Mapped(_) | Source::Blocks(_) => self.end,
@@ -163,13 +170,13 @@ impl Segment {
     }
 
     /// Says that a frame of a tail begins.
-    pub(crate) fn open_frame(&self, start: usize, payload_start: usize, now: Timestamp) {
+    pub fn open_frame(&self, start: usize, payload_start: usize, now: Timestamp) {
         self.opened.lock().push((start, payload_start, now));
     }
 
     /// The frame that holds a byte, or the one that begins after it; `None` when there is nothing (yet)
     /// from there on.
-    pub(crate) fn frame_at(&self, at: usize) -> Option<Payload> {
+    pub fn frame_at(&self, at: usize) -> Option<Payload> {
         let end = self.end();
         let Source::Tail(_) = self.source else {
             let frame = self.frames.get(self.frames.partition_point(|frame| frame.end() <= at))?;
@@ -204,7 +211,7 @@ impl Segment {
 
     /// Brings the entry at `offset` near; nothing is checked.
     #[inline]
-    pub(crate) fn prefetch(&self, offset: u32) {
+    pub fn prefetch(&self, offset: u32) {
         let bytes = match &self.source {
             Source::Tail(tail) => tail.published(),
             Source::Mapped(mapping) => mapping,
@@ -219,7 +226,7 @@ impl Segment {
     /// # Errors
     /// [`Error::Corrupt`] with the file and the place.
     #[inline]
-    pub(crate) fn bytes_from<'a>(&'a self, offset: u32, pins: &'a Pins) -> Result<&'a [u8], Error> {
+    pub fn bytes_from<'a>(&'a self, offset: u32, pins: &'a Pins) -> Result<&'a [u8], Error> {
         let at = offset as usize;
         let all = match &self.source {
             Source::Tail(tail) => tail.published(),
@@ -290,7 +297,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::Corrupt`].
-    pub(crate) fn checked_frame<'a>(
+    pub fn checked_frame<'a>(
         &'a self,
         number: usize,
         pins: &'a Pins,
@@ -310,7 +317,7 @@ impl Segment {
 }
 
 /// The frames and footer of a segment's file, if it is complete.
-pub(crate) fn read_footer(
+pub fn read_footer(
     file: &dyn DiskFile,
     id: u64,
 ) -> std::io::Result<Option<(footer::Trailer, Vec<u8>)>> {

@@ -4,14 +4,14 @@ use crc32c::crc32c;
 use todana_record::{Expiry, Reader};
 
 /// Bytes of a segment's header.
-pub(crate) const HEADER_LEN: usize = 64;
+pub const HEADER_LEN: usize = 64;
 const MAGIC: &[u8; 8] = b"todanaSG";
 /// Version of the segment format.
-pub(crate) const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 1;
 
 /// What a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum SegmentKind {
+pub enum SegmentKind {
     /// Changes in the order in which they were made: the update stream.
     Log,
     /// Records that compaction moved.
@@ -20,7 +20,7 @@ pub(crate) enum SegmentKind {
 
 impl SegmentKind {
     /// The end of its files' names.
-    pub(crate) const fn extension(self) -> &'static str {
+    pub const fn extension(self) -> &'static str {
         match self {
             SegmentKind::Log => "log",
             SegmentKind::Pack => "pack",
@@ -30,23 +30,26 @@ impl SegmentKind {
 
 /// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SegmentHeader {
-    pub(crate) kind: SegmentKind,
-    pub(crate) incarnation: u32,
+pub struct SegmentHeader {
+    /// What the segment holds.
+    pub kind: SegmentKind,
+    /// In which it was begun.
+    pub incarnation: u32,
     /// The store that it belongs to.
-    pub(crate) store: u64,
+    pub store: u64,
     /// Its name; the sequence of the entry at byte `n` of a log is `id + n`.
-    pub(crate) id: u64,
+    pub id: u64,
     /// Of a log: the log before it and the byte where its last frame ended.
-    pub(crate) previous: Option<(u64, u32)>,
+    pub previous: Option<(u64, u32)>,
     /// Everything at or before this sequence was flushed before the segment was begun.
-    pub(crate) cut: u64,
+    pub cut: u64,
     /// When a flush was due then.
-    pub(crate) flush_due: Expiry,
+    pub flush_due: Expiry,
 }
 
 impl SegmentHeader {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The bytes.
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_LEN);
         out.extend_from_slice(MAGIC);
         super::put_u16(&mut out, FORMAT);
@@ -66,7 +69,7 @@ impl SegmentHeader {
     }
 
     /// `None` when the bytes are no header of this format.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<SegmentHeader> {
+    pub fn decode(bytes: &[u8]) -> Option<SegmentHeader> {
         let bytes = bytes.get(..HEADER_LEN)?;
         let (head, sum) = bytes.split_last_chunk::<4>()?;
         if crc32c(head) != u32::from_le_bytes(*sum) || !head.starts_with(MAGIC) {

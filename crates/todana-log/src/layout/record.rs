@@ -8,12 +8,12 @@
 //! key, value
 //! ```
 
-use crate::blob::Reference;
+use super::reference::Reference;
 use todana_record::{Expiry, KEY_LEN_MAX, Kind, Meta, ShortBytes, varint};
 
 /// What an entry of the log does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub enum Operation {
     /// The key has this record.
     Put,
     /// The key has a record whose value is in a blob; a reference stands for it.
@@ -52,7 +52,7 @@ impl Operation {
 
     /// Whether the key has a record afterwards.
     #[inline]
-    pub(crate) const fn is_put(self) -> bool {
+    pub const fn is_put(self) -> bool {
         matches!(self, Operation::Put | Operation::PutBlob)
     }
 
@@ -71,24 +71,31 @@ impl Operation {
 
 /// An entry of the log as its bytes say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Record<'r> {
-    pub(crate) operation: Operation,
-    pub(crate) key: &'r [u8],
+pub struct Record<'r> {
+    /// What it does.
+    pub operation: Operation,
+    /// The key; empty where the operation has none.
+    pub key: &'r [u8],
     /// The value of a put; the number of a flush or unit is in `number`.
-    pub(crate) value: &'r [u8],
-    pub(crate) flags: u32,
-    pub(crate) expiry: Expiry,
-    pub(crate) kind: Kind,
-    pub(crate) stale: bool,
-    pub(crate) won: bool,
+    pub value: &'r [u8],
+    /// A client's flags.
+    pub flags: u32,
+    /// When the record ends; of an order to flush, when that is due.
+    pub expiry: Expiry,
+    /// Kind of the value.
+    pub kind: Kind,
+    /// The mark *stale*.
+    pub stale: bool,
+    /// The mark *won*.
+    pub won: bool,
     /// Where it stood first, if it was moved.
-    pub(crate) position: Option<u64>,
+    pub position: Option<u64>,
     /// Its position less its version, wrapping, unless that is 0.
-    pub(crate) version_back: u64,
+    pub version_back: u64,
     /// Cut of a flush, length of a unit.
-    pub(crate) number: u64,
+    pub number: u64,
     /// Bytes of the whole entry.
-    pub(crate) len: usize,
+    pub len: usize,
 }
 
 /// The head of a put without any optional field.
@@ -97,7 +104,7 @@ const PLAIN_PUT: u8 = Operation::Put.code();
 impl Record<'_> {
     /// The blob that has its value.
     #[inline]
-    pub(crate) fn blob(&self) -> Option<Reference> {
+    pub fn blob(&self) -> Option<Reference> {
         match self.operation {
             Operation::PutBlob => Reference::decode(self.value),
             _ => None,
@@ -121,13 +128,13 @@ impl Record<'_> {
 
     /// The sequence of its change, when it lies at `at`.
     #[inline]
-    pub(crate) fn sequence(&self, at: u64) -> u64 {
+    pub fn sequence(&self, at: u64) -> u64 {
         self.position.unwrap_or(at)
     }
 
     /// Its metadata, when it lies at `at`.
     #[inline]
-    pub(crate) fn meta(&self, at: u64, versions: bool) -> Meta {
+    pub fn meta(&self, at: u64, versions: bool) -> Meta {
         let version = if versions { self.sequence(at).wrapping_sub(self.version_back) } else { 0 };
         Meta {
             flags: self.flags,
@@ -154,7 +161,7 @@ fn number(bytes: &[u8], at: &mut usize) -> Option<u64> {
 
 /// Reads the entry at the start of `bytes`; `None` when they are none, or end inside it.
 #[inline]
-pub(crate) fn parse(bytes: &[u8]) -> Option<Record<'_>> {
+pub fn parse(bytes: &[u8]) -> Option<Record<'_>> {
     if let &[PLAIN_PUT, key_len @ 0..0x80, value_len @ 0..0x80, ref rest @ ..] = bytes {
         let (key_len, value_len) = (usize::from(key_len), usize::from(value_len));
         let (key, rest) = rest.split_at_checked(key_len)?;
@@ -215,21 +222,31 @@ fn parse_any(bytes: &[u8]) -> Option<Record<'_>> {
 
 /// An entry to be written: everything but key and value bytes, which follow it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fields {
-    pub(crate) operation: Operation,
-    pub(crate) flags: u32,
-    pub(crate) expiry: Expiry,
-    pub(crate) kind: Kind,
-    pub(crate) stale: bool,
-    pub(crate) won: bool,
-    pub(crate) position: Option<u64>,
-    pub(crate) version_back: u64,
+pub struct Fields {
+    /// What it does.
+    pub operation: Operation,
+    /// A client's flags.
+    pub flags: u32,
+    /// When the record ends; of an order to flush, when that is due.
+    pub expiry: Expiry,
+    /// Kind of the value.
+    pub kind: Kind,
+    /// The mark *stale*.
+    pub stale: bool,
+    /// The mark *won*.
+    pub won: bool,
+    /// Where it stood first, if it was moved.
+    pub position: Option<u64>,
+    /// Its position less its version, wrapping.
+    pub version_back: u64,
     /// Cut of a flush, length of a unit.
-    pub(crate) number: u64,
+    pub number: u64,
 }
 
 impl Fields {
-    pub(crate) const fn of(operation: Operation) -> Fields {
+    /// An operation without any optional field.
+    #[inline]
+    pub const fn of(operation: Operation) -> Fields {
         Fields {
             operation,
             flags: 0,
@@ -244,7 +261,8 @@ impl Fields {
     }
 
     /// Of a put with this metadata, its version apart.
-    pub(crate) const fn put(meta: &Meta) -> Fields {
+    #[inline]
+    pub const fn put(meta: &Meta) -> Fields {
         Fields {
             flags: meta.flags,
             expiry: meta.expiry,
@@ -256,7 +274,8 @@ impl Fields {
     }
 
     /// The fields of an entry that is moved from where it stood at `sequence`.
-    pub(crate) fn moved(record: &Record<'_>, sequence: u64) -> Fields {
+    #[inline]
+    pub fn moved(record: &Record<'_>, sequence: u64) -> Fields {
         Fields {
             operation: record.operation,
             flags: record.flags,
@@ -272,7 +291,7 @@ impl Fields {
 
     /// Everything that stands before key and value.
     #[inline]
-    pub(crate) fn encode(&self, key_len: usize, value_len: usize) -> EntryHead {
+    pub fn encode(&self, key_len: usize, value_len: usize) -> EntryHead {
         let mut out = EntryHead::new();
         let mut head = self.operation.code();
         let mut set = |bit, wanted: bool| head |= if wanted { bit } else { 0 };
@@ -315,10 +334,10 @@ impl Fields {
 }
 
 /// The bytes of an entry before its key.
-pub(crate) type EntryHead = ShortBytes<HEAD_LEN_MAX>;
+pub type EntryHead = ShortBytes<HEAD_LEN_MAX>;
 
 /// More than any entry takes before its key and value.
-pub(crate) const HEAD_LEN_MAX: usize = 3 + 6 * varint::VARINT_LEN_MAX;
+pub const HEAD_LEN_MAX: usize = 3 + 6 * varint::VARINT_LEN_MAX;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,13 @@
-//! Frames that were unpacked or read for a look-up, and readers of blobs, kept for as long as it needs
-//! them.
+//! Frames that were unpacked or read for a look-up, and whatever else it needs, kept for as long as it
+//! needs them.
 
-use crate::blob::BlobReader;
+use std::any::Any;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// What keeps frames; bytes of theirs can be borrowed from it.
 #[derive(Debug, Default)]
-pub(crate) struct Pins(OnceCell<Box<Pin>>);
+pub struct Pins(OnceCell<Box<Pin>>);
 
 #[derive(Debug)]
 struct Pin {
@@ -18,11 +18,13 @@ struct Pin {
 #[derive(Debug)]
 enum Kept {
     Frame(Arc<[u8]>),
-    Blob(BlobReader),
+    Other(Box<dyn Any + Send + Sync>),
 }
 
 impl Pins {
-    pub(crate) const fn new() -> Pins {
+    /// None yet.
+    #[inline]
+    pub const fn new() -> Pins {
         Pins(OnceCell::new())
     }
 
@@ -35,17 +37,17 @@ impl Pins {
     }
 
     /// Keeps a frame and gives its bytes.
-    pub(crate) fn keep(&self, frame: Arc<[u8]>) -> &[u8] {
+    pub fn keep(&self, frame: Arc<[u8]>) -> &[u8] {
         match self.add(Kept::Frame(frame)) {
             Kept::Frame(frame) => frame,
-            Kept::Blob(_) => &[],
+            Kept::Other(_) => &[],
         }
     }
 
-    /// Keeps the reader of a value.
-    pub(crate) fn keep_blob(&self, reader: BlobReader) -> Option<&BlobReader> {
-        match self.add(Kept::Blob(reader)) {
-            Kept::Blob(reader) => Some(reader),
+    /// Keeps something else that a look-up needs, such as the reader of a long value.
+    pub fn keep_other<T: Any + Send + Sync>(&self, other: T) -> Option<&T> {
+        match self.add(Kept::Other(Box::new(other))) {
+            Kept::Other(other) => other.downcast_ref(),
             Kept::Frame(_) => None,
         }
     }
@@ -60,6 +62,7 @@ mod tests {
         let pins = Pins::new();
         let first = pins.keep(Arc::from(&b"one"[..]));
         let second = pins.keep(Arc::from(&b"two"[..]));
-        assert_eq!((first, second), (&b"one"[..], &b"two"[..]));
+        let third = pins.keep_other(3_u64);
+        assert_eq!((first, second, third), (&b"one"[..], &b"two"[..], Some(&3)));
     }
 }

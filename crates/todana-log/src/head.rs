@@ -1,12 +1,12 @@
 //! Where entries are appended: a segment that is being written, in memory first.
 
 use crate::codec::Packing;
+use crate::home::Home;
 use crate::layout::footer::{self, EntryKind, FooterEntry, Summary, Tables};
 use crate::layout::frame::{self, Frame, PAYLOAD_LEN, header_len};
-use crate::layout::header::{HEADER_LEN, SegmentHeader};
+use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::layout::record;
 use crate::segment::{Segment, new_file_name};
-use crate::writer::Home;
 use parking_lot::Mutex;
 use std::io;
 use std::path::Path;
@@ -19,11 +19,15 @@ const TABLES_LEN_MAX: usize = 32;
 
 /// A file with its space taken, to become a segment.
 #[derive(Debug)]
-pub(crate) struct Blank {
-    pub(crate) id: u64,
-    pub(crate) name: String,
-    pub(crate) file: Arc<dyn DiskFile>,
-    pub(crate) len: usize,
+pub struct Blank {
+    /// Id of the segment to be.
+    pub id: u64,
+    /// The file's name, as it is until the segment can be relied on.
+    pub name: String,
+    /// Its file.
+    pub file: Arc<dyn DiskFile>,
+    /// Bytes that the file takes.
+    pub len: usize,
     tail: Arc<Tail>,
     writer: TailWriter,
 }
@@ -34,11 +38,11 @@ impl Blank {
     ///
     /// # Errors
     /// What the disk says; `StorageFull` when there is not enough space, and no file is left then.
-    pub(crate) fn create(
+    pub fn create(
         disk: &dyn Disk,
         directory: &Path,
         id: u64,
-        kind: crate::layout::header::SegmentKind,
+        kind: SegmentKind,
         len: usize,
         used: &mut Vec<Arc<Tail>>,
     ) -> io::Result<Blank> {
@@ -65,10 +69,13 @@ impl Blank {
 
 /// A segment that is being written.
 #[derive(Debug)]
-pub(crate) struct Head {
-    pub(crate) header: SegmentHeader,
-    pub(crate) segment: Arc<Segment>,
-    pub(crate) file: Arc<dyn DiskFile>,
+pub struct Head {
+    /// What the first bytes of the file say.
+    pub header: SegmentHeader,
+    /// The segment as readers see it.
+    pub segment: Arc<Segment>,
+    /// Its file.
+    pub file: Arc<dyn DiskFile>,
     tail: TailWriter,
     len: usize,
     width: usize,
@@ -100,8 +107,9 @@ struct Written {
 
 /// Bytes on their way into a file.
 #[derive(Debug)]
-pub(crate) struct Output {
-    pub(crate) file: Arc<dyn DiskFile>,
+pub struct Output {
+    /// Its file.
+    pub file: Arc<dyn DiskFile>,
     id: u64,
     header: Option<Vec<u8>>,
     frames: Vec<Frame>,
@@ -111,7 +119,9 @@ pub(crate) struct Output {
 }
 
 impl Head {
-    pub(crate) fn new(
+    /// Begins a segment in a blank: its number among the segments, bytes of key hash that its footer keeps, and
+    /// the codec that packs its frames.
+    pub fn new(
         blank: Blank,
         header: SegmentHeader,
         slot: u16,
@@ -144,42 +154,48 @@ impl Head {
     }
 
     /// Remembers the flushes as they stood when it was full.
-    pub(crate) fn end_with(&mut self, cut: u64, flush_due: Expiry) {
+    pub fn end_with(&mut self, cut: u64, flush_due: Expiry) {
         (self.cut, self.flush_due) = (cut, flush_due);
     }
 
     /// Byte where the next entry would stand at the earliest.
-    pub(crate) fn end(&self) -> usize {
+    #[inline]
+    pub fn end(&self) -> usize {
         self.tail.len()
     }
 
     /// Bytes that the finished file will take, as things stand.
-    pub(crate) fn file_len(&self) -> usize {
+    #[inline]
+    pub fn file_len(&self) -> usize {
         self.tail.len() + self.tables.footer_len_max()
     }
 
     /// Bytes that its file takes while it is written.
-    pub(crate) fn taken_len(&self) -> usize {
+    pub fn taken_len(&self) -> usize {
         self.len
     }
 
     /// Bytes that are left for entries.
-    pub(crate) fn room(&self) -> usize {
+    #[inline]
+    pub fn room(&self) -> usize {
         self.len.saturating_sub(self.file_len())
     }
 
     /// Whether it is time to make the next one.
-    pub(crate) fn is_half_full(&self) -> bool {
+    #[inline]
+    pub fn is_half_full(&self) -> bool {
         self.room() < self.len / 2
     }
 
     /// Whether anything was appended.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[inline]
+    pub fn is_empty(&self) -> bool {
         self.tail.len() == HEADER_LEN
     }
 
     /// Bytes of a segment that takes `count` entries of at most `payload_len` together.
-    pub(crate) const fn least_len(payload_len: usize, count: usize) -> usize {
+    #[inline]
+    pub const fn least_len(payload_len: usize, count: usize) -> usize {
         HEADER_LEN
             + header_len(payload_len)
             + payload_len
@@ -190,7 +206,7 @@ impl Head {
     /// Opens a frame for `count` entries of at most `payload_len` bytes together, unless they fit the
     /// open one. `false` when the segment has no room for them.
     #[inline]
-    pub(crate) fn reserve(&mut self, payload_len: usize, count: usize, now: Timestamp) -> bool {
+    pub fn reserve(&mut self, payload_len: usize, count: usize, now: Timestamp) -> bool {
         if let Some((start, promised)) = self.open {
             let used = self.tail.len() - start - header_len(promised);
             if promised <= PAYLOAD_LEN && used + payload_len <= PAYLOAD_LEN {
@@ -209,13 +225,14 @@ impl Head {
         true
     }
 
+    #[inline]
     fn has_room(&self, len: usize, count: usize) -> bool {
         self.file_len() + len + (count + 1) * TABLES_LEN_MAX <= self.len
     }
 
     /// Appends an entry for which room was reserved; gives its byte.
     #[inline]
-    pub(crate) fn append(
+    pub fn append(
         &mut self,
         parts: [&[u8]; 4],
         kind: EntryKind,
@@ -244,12 +261,12 @@ impl Head {
 
     /// Shows readers what was appended.
     #[inline]
-    pub(crate) fn publish(&mut self) {
+    pub fn publish(&mut self) {
         self.tail.publish();
     }
 
     /// Ends the open frame, so that it can be written.
-    pub(crate) fn close_frame(&mut self, now: Timestamp) {
+    pub fn close_frame(&mut self, now: Timestamp) {
         let Some((start, promised)) = self.open.take() else { return };
         let payload_start = start + header_len(promised);
         let mut payload_len = self.tail.len() - payload_start;
@@ -274,7 +291,7 @@ impl Head {
     }
 
     /// What is closed and not on its way yet.
-    pub(crate) fn take_output(&mut self) -> Option<Output> {
+    pub fn take_output(&mut self) -> Option<Output> {
         if self.closed.is_empty() && self.header_written {
             return None;
         }
@@ -292,37 +309,37 @@ impl Head {
     }
 
     /// Its memory, for another to use.
-    pub(crate) fn into_memory(self) -> Arc<Tail> {
+    pub fn into_memory(self) -> Arc<Tail> {
         self.tail.tail().clone()
     }
 
     /// Bytes of its frames.
-    pub(crate) fn data_len(&self) -> u64 {
+    pub fn data_len(&self) -> u64 {
         (self.tail.len() - HEADER_LEN) as u64
     }
 
     /// Bytes of its removals.
-    pub(crate) fn removals_len(&self) -> u64 {
+    pub fn removals_len(&self) -> u64 {
         self.removals_len
     }
 
     /// Byte of the segment where the last closed frame ends.
-    pub(crate) fn frames_end(&self) -> usize {
+    pub fn frames_end(&self) -> usize {
         self.frames_end
     }
 
     /// The frames that were written.
-    pub(crate) fn frames(&self) -> Vec<Frame> {
+    pub fn frames(&self) -> Vec<Frame> {
         self.written.lock().frames.clone()
     }
 
     /// What its footer will say of its entries.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = FooterEntry> {
+    pub fn entries(&self) -> impl Iterator<Item = FooterEntry> {
         self.tables.entries(self.width)
     }
 
     /// Lowest and highest sequence of its entries.
-    pub(crate) fn range(&self) -> (u64, u64) {
+    pub fn range(&self) -> (u64, u64) {
         (self.lowest, self.highest)
     }
 
@@ -331,7 +348,7 @@ impl Head {
     ///
     /// # Errors
     /// What the disk says.
-    pub(crate) fn write_footer(&self, synced: bool) -> io::Result<usize> {
+    pub fn write_footer(&self, synced: bool) -> io::Result<usize> {
         let written = self.written.lock();
         let summary = Summary {
             frames_end: written.end,
@@ -352,7 +369,7 @@ impl Head {
 ///
 /// # Errors
 /// What the disk says.
-pub(crate) fn write_footer(
+pub fn write_footer(
     file: &dyn DiskFile,
     id: u64,
     tables: &Tables,
@@ -371,7 +388,7 @@ impl Output {
     ///
     /// # Errors
     /// What the disk says; nothing is known of the bytes then.
-    pub(crate) fn write(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
+    pub fn write(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
         const WRITE_LEN: usize = 256 * 1024;
         if let Some(header) = &self.header {
             self.file.write_at(0, header)?;
@@ -411,7 +428,7 @@ impl Output {
     ///
     /// # Errors
     /// What the disk says.
-    pub(crate) fn teach(&self, home: &Home) -> io::Result<()> {
+    pub fn teach(&self, home: &Home) -> io::Result<()> {
         let Some(packing) = &self.packing else { return Ok(()) };
         let published = self.tail.published();
         let entries = self.frames.iter().flat_map(|frame| {

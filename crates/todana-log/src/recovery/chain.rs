@@ -1,11 +1,11 @@
 //! The chain of logs: what follows what a crash has left, and footers for what is kept.
 
+use super::Opening;
 use super::load::{Entries, Loaded};
-use super::{Opening, failed};
-use crate::head::write_footer;
 use crate::layout::footer::{Summary, Tables};
 use crate::layout::header::{HEADER_LEN, SegmentKind};
 use crate::layout::narrow;
+use crate::{failed, write_footer};
 use std::io;
 use todana_engine::Error;
 

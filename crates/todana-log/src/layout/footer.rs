@@ -17,7 +17,7 @@ use crc32c::{crc32c, crc32c_append};
 use todana_record::{Expiry, Reader, Timestamp, varint};
 
 /// Bytes of the trailer.
-pub(crate) const TRAILER_LEN: usize = 72;
+pub const TRAILER_LEN: usize = 72;
 const MAGIC: &[u8; 8] = b"todanaFT";
 const TIME_MASK: u64 = (1 << 48) - 1;
 const SYNCED: u64 = 1 << 48;
@@ -31,7 +31,7 @@ const SEGMENT_LEN_MAX: usize = 1 << 28;
 
 /// What an entry is to the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EntryKind {
+pub enum EntryKind {
     /// The key has a record here.
     Put,
     /// The key has a record here whose value is in a blob.
@@ -43,7 +43,9 @@ pub(crate) enum EntryKind {
 }
 
 impl EntryKind {
-    pub(crate) const fn of(operation: Operation) -> EntryKind {
+    /// What an operation is to the index.
+    #[inline]
+    pub const fn of(operation: Operation) -> EntryKind {
         match operation {
             Operation::Put => EntryKind::Put,
             Operation::PutBlob => EntryKind::Blob,
@@ -55,15 +57,16 @@ impl EntryKind {
 
 /// The tables of a footer, while their segment is written.
 #[derive(Debug, Default)]
-pub(crate) struct Tables {
+pub struct Tables {
     entries: Vec<u8>,
     frame_count: usize,
     count: u32,
 }
 
 impl Tables {
+    /// Adds an entry of `len` bytes, and the first `width` bytes of its hash.
     #[inline]
-    pub(crate) fn add_entry(&mut self, len: usize, kind: EntryKind, hash: u64, width: usize) {
+    pub fn add_entry(&mut self, len: usize, kind: EntryKind, hash: u64, width: usize) {
         let code = match kind {
             EntryKind::Put => 0,
             EntryKind::Remove => 1,
@@ -81,12 +84,13 @@ impl Tables {
     }
 
     /// Counts a frame, for [`footer_len_max`](Tables::footer_len_max).
-    pub(crate) fn add_frame(&mut self) {
+    #[inline]
+    pub fn add_frame(&mut self) {
         self.frame_count += 1;
     }
 
     /// The entries so far. Their offsets mean nothing.
-    pub(crate) fn entries(&self, width: usize) -> FooterReader<'_> {
+    pub fn entries(&self, width: usize) -> FooterReader<'_> {
         FooterReader {
             entries: Reader::new(&self.entries),
             frames: Reader::new(&[]),
@@ -99,40 +103,36 @@ impl Tables {
 
     /// No fewer bytes than the footer takes so far, and extended frames take beyond their payload.
     #[inline]
-    pub(crate) fn footer_len_max(&self) -> usize {
+    pub fn footer_len_max(&self) -> usize {
         self.entries.len() + self.frame_count * FRAME_LEN_MAX + TRAILER_LEN
     }
 }
 
 /// What the trailer says of the whole segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub struct Summary {
     /// Byte where the last frame ends.
-    pub(crate) frames_end: usize,
+    pub frames_end: usize,
     /// Entries.
-    pub(crate) count: u32,
+    pub count: u32,
     /// Lowest and highest sequence of its entries.
-    pub(crate) lowest: u64,
-    pub(crate) highest: u64,
+    pub lowest: u64,
+    /// See `lowest`.
+    pub highest: u64,
     /// Everything at or before this sequence was flushed when the segment ended.
-    pub(crate) cut: u64,
+    pub cut: u64,
     /// When a flush was due then.
-    pub(crate) flush_due: Expiry,
+    pub flush_due: Expiry,
     /// The store's clock at its last frame.
-    pub(crate) time: Timestamp,
+    pub time: Timestamp,
     /// Whether the frames had been synced when the footer was written.
-    pub(crate) synced: bool,
+    pub synced: bool,
     /// Bytes of hash that each entry has.
-    pub(crate) width: usize,
+    pub width: usize,
 }
 
 /// The bytes of a whole footer.
-pub(crate) fn encode(
-    segment: u64,
-    tables: &Tables,
-    frames: &[Frame],
-    summary: &Summary,
-) -> Vec<u8> {
+pub fn encode(segment: u64, tables: &Tables, frames: &[Frame], summary: &Summary) -> Vec<u8> {
     let mut out = Vec::with_capacity(tables.footer_len_max());
     out.extend_from_slice(&tables.entries);
     let extended = frames.iter().any(|frame| frame.form != Form::Plain);
@@ -166,8 +166,9 @@ pub(crate) fn encode(
 
 /// Lengths that a trailer names, so that the tables can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Trailer {
-    pub(crate) summary: Summary,
+pub struct Trailer {
+    /// What it says.
+    pub summary: Summary,
     entries_len: usize,
     frames_len: usize,
     extended: bool,
@@ -176,7 +177,7 @@ pub(crate) struct Trailer {
 
 impl Trailer {
     /// `None` when the bytes are no trailer of this segment.
-    pub(crate) fn decode(segment: u64, bytes: &[u8; TRAILER_LEN]) -> Option<Trailer> {
+    pub fn decode(segment: u64, bytes: &[u8; TRAILER_LEN]) -> Option<Trailer> {
         let (head, sum) = bytes.split_last_chunk::<4>()?;
         if crc32c_append(crc32c(&segment.to_le_bytes()), head) != u32::from_le_bytes(*sum) {
             return None;
@@ -211,12 +212,12 @@ impl Trailer {
     }
 
     /// Bytes of the tables, which end where the trailer begins.
-    pub(crate) const fn tables_len(&self) -> usize {
+    pub const fn tables_len(&self) -> usize {
         self.entries_len + self.frames_len
     }
 
     /// Checks the tables and gives them to be read.
-    pub(crate) fn tables<'t>(&self, bytes: &'t [u8]) -> Option<FooterReader<'t>> {
+    pub fn tables<'t>(&self, bytes: &'t [u8]) -> Option<FooterReader<'t>> {
         if crc32c(bytes) != self.sum {
             return None;
         }
@@ -234,18 +235,20 @@ impl Trailer {
 
 /// An entry as a footer tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FooterEntry {
+pub struct FooterEntry {
     /// Byte in the segment.
-    pub(crate) offset: usize,
-    pub(crate) len: usize,
-    pub(crate) kind: EntryKind,
+    pub offset: usize,
+    /// Bytes.
+    pub len: usize,
+    /// What it is to the index.
+    pub kind: EntryKind,
     /// The highest bytes of the hash; the others are 0.
-    pub(crate) hash: u64,
+    pub hash: u64,
 }
 
 /// Walks the tables of a footer, entry by entry.
 #[derive(Debug, Clone)]
-pub(crate) struct FooterReader<'t> {
+pub struct FooterReader<'t> {
     entries: Reader<'t>,
     frames: Reader<'t>,
     extended: bool,
@@ -282,7 +285,7 @@ impl Iterator for FooterReader<'_> {
 }
 
 /// The frames that a footer names, their times unknown.
-pub(crate) fn frames(tables: &FooterReader<'_>) -> Vec<Frame> {
+pub fn frames(tables: &FooterReader<'_>) -> Vec<Frame> {
     let mut reader = tables.clone();
     let (mut start, mut at) = (HEADER_LEN, HEADER_LEN);
     let mut frames = Vec::new();

@@ -1,6 +1,7 @@
 //! Group commit: of those who wait for their change to be safe one leads, and syncs for all.
 
-use crate::hash::Hash;
+use crate::log::Log;
+use crate::owner::Owner;
 use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use todana_engine::Error;
@@ -26,9 +27,12 @@ impl Commit {
     }
 }
 
-impl Hash {
-    /// Makes everything up to a sequence safe, unless it is, or somebody else does.
-    pub(crate) fn sync_up_to(&self, wanted: u64) -> Result<(), Error> {
+impl Log {
+    /// Makes everything up to a sequence safe, unless it is, or somebody else does. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    pub fn sync_up_to<O: Owner>(&self, owner: &O, wanted: u64) -> Result<(), Error> {
         let is_safe = || self.durable.load(Ordering::Acquire) >= wanted;
         if is_safe() {
             return self.check_poison();
@@ -47,7 +51,7 @@ impl Hash {
         *is_led = true;
         drop(is_led);
         // Whoever appends from here on is in the next group, as large as this one takes long.
-        let led = self.write_out(true);
+        let led = self.write_out(owner, true);
         *self.commit.lock() = false;
         self.commit.done.notify_all();
         led

@@ -6,7 +6,7 @@
 use crate::layout::footer::{self, EntryKind, FooterEntry, Summary, TRAILER_LEN, Tables, Trailer};
 use crate::layout::frame::{self, Frame, PIECE_LEN, header_len};
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
-use crate::layout::identity::Identity;
+use crate::layout::identity::{Identity, StoreKind};
 use crate::layout::record::{self, Fields, Record};
 use crc32c::{crc32c, crc32c_append};
 use todana_record::{Expiry, Reader, Timestamp};
@@ -225,18 +225,19 @@ pub fn identity(bytes: &[u8]) {
     let mut sealed = bytes.to_vec();
     sealed.extend_from_slice(&crc32c(bytes).to_le_bytes());
     for bytes in [bytes, &sealed] {
-        let Ok(identity) = Identity::decode(bytes) else { continue };
+        let Ok(identity) = Identity::decode(StoreKind::HASH, bytes) else { continue };
         let again = identity.encode();
-        assert_eq!(Identity::decode(&again), Ok(identity));
+        assert_eq!(Identity::decode(StoreKind::HASH, &again), Ok(identity));
         let at = u64::from(crc32c(bytes));
-        assert!(Identity::decode(&flipped(&again, at)).is_err(), "a flip passed");
-        assert!(Identity::decode(&again[..again.len() - 1]).is_err());
+        assert!(Identity::decode(StoreKind::HASH, &flipped(&again, at)).is_err(), "a flip passed");
+        assert!(Identity::decode(StoreKind::HASH, &again[..again.len() - 1]).is_err());
     }
 }
 
 /// The file `store` of an empty store that is the same each time.
 pub fn empty_store() -> Vec<u8> {
     let mut identity = Identity {
+        of: StoreKind::HASH,
         store: 1,
         seed: 2,
         partitions: 1,
@@ -286,7 +287,7 @@ mod tests {
     fn right_sums_are_taken() {
         let summary = read_footer(7, &with_right_sums(7, &[3; 200]));
         assert!(summary.is_some());
-        assert!(Identity::decode(&empty_store()).is_ok());
+        assert!(Identity::decode(StoreKind::HASH, &empty_store()).is_ok());
         let frame = Frame::plain(HEADER_LEN, 5, Timestamp::from_ms(9));
         let mut file = vec![0; HEADER_LEN];
         frame::encode(7, &frame, b"hello", &mut file);

@@ -16,9 +16,9 @@ use crc32c::{crc32c, crc32c_append};
 use todana_record::{Reader, Timestamp};
 
 /// Bytes that share a checksum.
-pub(crate) const PIECE_LEN: usize = 16 * 1024;
+pub const PIECE_LEN: usize = 16 * 1024;
 /// A frame of small entries ends before its payload passes this.
-pub(crate) const PAYLOAD_LEN: usize = PIECE_LEN;
+pub const PAYLOAD_LEN: usize = PIECE_LEN;
 /// No payload is longer: a segment is at most half of that.
 const PAYLOAD_LEN_MAX: usize = 1 << 27;
 const FIXED_LEN: usize = 16;
@@ -29,13 +29,14 @@ const PACKED: u64 = 1 << 49;
 const WITH_DICTIONARY: u64 = 1 << 50;
 
 /// Bytes of the header of a frame with this payload, in the segment.
-pub(crate) const fn header_len(payload_len: usize) -> usize {
+#[inline]
+pub const fn header_len(payload_len: usize) -> usize {
     FIXED_LEN + 4 * payload_len.div_ceil(PIECE_LEN)
 }
 
 /// How a payload is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     /// As it is, in a store without a codec.
     Plain,
     /// As it is: it would not be shorter.
@@ -69,55 +70,68 @@ impl Form {
     }
 
     /// As footers have it.
-    pub(crate) const fn code(self) -> u64 {
+    pub const fn code(self) -> u64 {
         self.bits() >> 48
     }
 
-    pub(crate) const fn of_code(code: u64) -> Option<Form> {
+    /// What a code in a footer means.
+    pub const fn of_code(code: u64) -> Option<Form> {
         Form::of(code << 48)
     }
 
-    pub(crate) const fn is_packed(self) -> bool {
+    /// Whether a codec has made it shorter.
+    #[inline]
+    pub const fn is_packed(self) -> bool {
         matches!(self, Form::Packed | Form::PackedWithDictionary)
     }
 }
 
 /// Where a frame lies in its segment and in the file, and when it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Frame {
+pub struct Frame {
     /// Byte of its header in the segment.
-    pub(crate) start: usize,
-    pub(crate) payload_len: usize,
-    pub(crate) time: Timestamp,
-    pub(crate) form: Form,
+    pub start: usize,
+    /// Bytes of its entries.
+    pub payload_len: usize,
+    /// When it was closed, by the store's clock.
+    pub time: Timestamp,
+    /// How it is stored.
+    pub form: Form,
     /// Byte of its header in the file.
-    pub(crate) at: usize,
+    pub at: usize,
     /// Bytes behind the header in the file.
-    pub(crate) stored_len: usize,
+    pub stored_len: usize,
 }
 
 impl Frame {
     /// One that stands in the file as in the segment.
-    pub(crate) const fn plain(start: usize, payload_len: usize, time: Timestamp) -> Frame {
+    #[inline]
+    pub const fn plain(start: usize, payload_len: usize, time: Timestamp) -> Frame {
         Frame { start, payload_len, time, form: Form::Plain, at: start, stored_len: payload_len }
     }
 
-    pub(crate) const fn payload_start(&self) -> usize {
+    /// Byte of the segment where its entries begin.
+    #[inline]
+    pub const fn payload_start(&self) -> usize {
         self.start + header_len(self.payload_len)
     }
 
-    pub(crate) const fn end(&self) -> usize {
+    /// Byte of the segment where it ends.
+    #[inline]
+    pub const fn end(&self) -> usize {
         self.payload_start() + self.payload_len
     }
 
     /// Byte of the file where what is stored begins.
-    pub(crate) const fn stored_start(&self) -> usize {
+    #[inline]
+    pub const fn stored_start(&self) -> usize {
         let extension = if matches!(self.form, Form::Plain) { 0 } else { EXTENSION_LEN };
         self.at + extension + header_len(self.stored_len)
     }
 
     /// Byte of the file where it ends.
-    pub(crate) const fn stored_end(&self) -> usize {
+    #[inline]
+    pub const fn stored_end(&self) -> usize {
         self.stored_start() + self.stored_len
     }
 }
@@ -128,7 +142,7 @@ fn seed(segment: u64, at: usize) -> u32 {
 }
 
 /// Appends header and what is stored.
-pub(crate) fn encode(segment: u64, frame: &Frame, stored: &[u8], out: &mut Vec<u8>) {
+pub fn encode(segment: u64, frame: &Frame, stored: &[u8], out: &mut Vec<u8>) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     super::put_u32(out, super::narrow(frame.payload_len));
@@ -147,7 +161,7 @@ pub(crate) fn encode(segment: u64, frame: &Frame, stored: &[u8], out: &mut Vec<u
 
 /// Reads and checks the header of the frame at byte `at` of the file, whose bytes (as far as there are
 /// any) are `bytes`; gives the frame and the checksums of its pieces. `None` when it is not one.
-pub(crate) fn read_header(segment: u64, at: usize, bytes: &[u8]) -> Option<(Frame, &[u8])> {
+pub fn read_header(segment: u64, at: usize, bytes: &[u8]) -> Option<(Frame, &[u8])> {
     let mut reader = Reader::new(bytes);
     let sum = reader.u32_le()?;
     let payload_len = usize::try_from(reader.u32_le()?).ok()?;
@@ -174,7 +188,7 @@ pub(crate) fn read_header(segment: u64, at: usize, bytes: &[u8]) -> Option<(Fram
 }
 
 /// Whether what is stored is what its checksums say.
-pub(crate) fn is_intact(stored: &[u8], sums: &[u8]) -> bool {
+pub fn is_intact(stored: &[u8], sums: &[u8]) -> bool {
     let mut sums = sums.chunks_exact(4);
     let same = |piece: &[u8], sum: Option<&[u8]>| sum == Some(&crc32c(piece).to_le_bytes()[..]);
     stored.chunks(PIECE_LEN).all(|piece| same(piece, sums.next())) && sums.next().is_none()

@@ -1,60 +1,49 @@
 //! The index of a store that is being opened.
 
-use super::failed;
-use super::load::Loaded;
 use crate::index::{Check, IndexWriter, Place, new_index, spread};
-use crate::layout::footer::{EntryKind, FooterEntry, Summary};
-use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
-use crate::layout::narrow;
-use crate::pins::Pins;
-use crate::segment::{Reading, Segment};
-use crate::view::{Hit, Tables};
-use crate::writer::Account;
+use crate::view::{Find, Hit};
 use std::collections::HashSet;
-use std::sync::Arc;
 use todana_engine::Error;
+use todana_log::layout::footer::{EntryKind, FooterEntry, Summary};
+use todana_log::layout::header::{SegmentHeader, SegmentKind};
+use todana_log::layout::narrow;
+use todana_log::{Account, Contents, Pins, Recovered, Segments, failed};
 use todana_record::IndexHash;
 
 /// Entries that are added together.
 const GROUP_LEN: usize = 64;
 
 /// An index that is being built.
-pub(super) struct Build {
+pub(crate) struct Build<'r> {
     hash: IndexHash,
     cut: u64,
-    reading: Reading,
     index: IndexWriter,
-    tables: Tables,
-    accounts: Vec<Account>,
+    segments: &'r Segments,
+    accounts: &'r mut [Account],
     removed: Vec<(u64, Place)>,
     blobs: Vec<(u64, Place)>,
 }
 
 /// What an index was built to.
-pub(super) struct Built {
-    pub(super) index: IndexWriter,
-    pub(super) tables: Tables,
-    pub(super) accounts: Vec<Account>,
+pub(crate) struct Built {
+    pub(crate) index: IndexWriter,
     /// The blobs that records refer to.
-    pub(super) blobs: HashSet<u64>,
+    pub(crate) blobs: HashSet<u64>,
 }
 
-impl Build {
-    pub(super) fn new(
+impl<'r> Build<'r> {
+    pub(crate) fn new(
         records: u64,
         hash: IndexHash,
-        cut: u64,
-        reading: Reading,
-    ) -> Result<Build, Error> {
+        recovered: &'r mut Recovered,
+    ) -> Result<Build<'r>, Error> {
         let index = new_index(records).map_err(failed("the index"))?;
-        let tables = Tables { state: 0, index: index.index().clone(), segments: vec![None] };
-        let accounts = vec![Account::default()];
+        let Recovered { segments, accounts, cut, .. } = recovered;
         Ok(Build {
             hash,
-            cut,
-            reading,
+            cut: *cut,
             index,
-            tables,
+            segments,
             accounts,
             removed: Vec::new(),
             blobs: Vec::new(),
@@ -62,24 +51,8 @@ impl Build {
     }
 
     /// Adds what a segment has; of two entries of a key the one with the higher sequence counts.
-    pub(super) fn add(&mut self, loaded: Loaded) -> Result<(), Error> {
-        let (name, end) = (loaded.name(), loaded.end());
-        let slot = u16::try_from(self.accounts.len()).map_err(|_| Error::NoSpace)?;
-        let Loaded { header, file, frames, entries, summary, .. } = loaded;
-        let len = file.len().map_err(failed(&name))?;
-        let segment = Segment::of_file(slot, &header, file, frames, Arc::default(), &self.reading);
-        self.tables.segments.push(Some(Arc::new(segment.map_err(failed(&name))?)));
-        self.accounts.push(Account {
-            id: header.id,
-            live: 0,
-            removals: 0,
-            len,
-            data: (end - HEADER_LEN) as u64,
-            lowest: summary.lowest,
-            highest: summary.highest,
-            is_pack: header.kind == SegmentKind::Pack,
-            complete: true,
-        });
+    pub(crate) fn add(&mut self, contents: Contents) -> Result<(), Error> {
+        let Contents { slot, header, summary, entries } = contents;
         if summary.highest <= self.cut {
             return Ok(());
         }
@@ -131,7 +104,7 @@ impl Build {
 
     fn entry<'b>(&'b self, place: Place, pins: &'b Pins) -> Result<Hit<'b>, Error> {
         let missing = || Error::Corrupt(format!("no entry at {place:?}, where a footer has one"));
-        self.tables.entry(place, pins)?.ok_or_else(missing)
+        self.segments.entry(place, pins)?.ok_or_else(missing)
     }
 
     fn sequence(&self, place: Place) -> Result<u64, Error> {
@@ -199,7 +172,7 @@ impl Build {
     }
 
     /// The index without the keys whose last change was a removal.
-    pub(super) fn finish(mut self) -> Result<Built, Error> {
+    pub(crate) fn finish(mut self) -> Result<Built, Error> {
         for (hash, place) in std::mem::take(&mut self.removed) {
             if let Some(seat) = self.index.seat_of(hash, place) {
                 self.index.remove(seat);
@@ -213,7 +186,6 @@ impl Build {
                 blobs.extend(self.entry(place, &Pins::new())?.record.blob().map(|blob| blob.id));
             }
         }
-        let Build { index, tables, accounts, .. } = self;
-        Ok(Built { index, tables, accounts, blobs })
+        Ok(Built { index: self.index, blobs })
     }
 }

@@ -9,7 +9,7 @@ use todana_io::DiskFile;
 
 /// Payloads of frames by segment and number, as many as were allowed.
 #[derive(Debug)]
-pub(crate) struct FrameCache(Cache<(u64, usize), Arc<[u8]>, ByLen>);
+pub struct FrameCache(Cache<(u64, usize), Arc<[u8]>, ByLen>);
 
 #[derive(Debug, Clone)]
 struct ByLen;
@@ -22,7 +22,7 @@ impl Weighter<(u64, usize), Arc<[u8]>> for ByLen {
 
 impl FrameCache {
     /// A cache for so many bytes.
-    pub(crate) fn new(bytes: u64) -> FrameCache {
+    pub fn new(bytes: u64) -> FrameCache {
         let frames = usize::try_from(bytes / frame::PAYLOAD_LEN as u64).unwrap_or(usize::MAX);
         FrameCache(Cache::with_weighter(frames.max(1), bytes, ByLen))
     }
@@ -30,10 +30,13 @@ impl FrameCache {
 
 /// The frames of one segment.
 #[derive(Debug)]
-pub(crate) struct Blocks {
-    pub(crate) file: Arc<dyn DiskFile>,
-    pub(crate) packing: Option<Arc<Packing>>,
-    pub(crate) cache: Arc<FrameCache>,
+pub struct Blocks {
+    /// Its file.
+    pub file: Arc<dyn DiskFile>,
+    /// How packed frames are unpacked.
+    pub packing: Option<Arc<Packing>>,
+    /// Where payloads are kept.
+    pub cache: Arc<FrameCache>,
 }
 
 impl Blocks {
@@ -41,7 +44,7 @@ impl Blocks {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn get(&self, id: u64, number: usize, frame: &Frame) -> Result<Arc<[u8]>, String> {
+    pub fn get(&self, id: u64, number: usize, frame: &Frame) -> Result<Arc<[u8]>, String> {
         if let Some(payload) = self.cache.0.get(&(id, number)) {
             return Ok(payload);
         }
@@ -55,7 +58,7 @@ impl Blocks {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn read(&self, id: u64, frame: &Frame) -> Result<(Frame, Vec<u8>), String> {
+    pub fn read(&self, id: u64, frame: &Frame) -> Result<(Frame, Vec<u8>), String> {
         let mut bytes = vec![0; frame.stored_end() - frame.at];
         let read = self.file.read_exact_at(frame.at as u64, &mut bytes);
         read.map_err(|error| format!("cannot be read: {error}"))?;

@@ -1,14 +1,13 @@
 //! Reading one segment: by its footer where that can be trusted, else frame by frame.
 
-use super::{Opening, corrupt, failed};
-use crate::index::spread;
+use super::Opening;
 use crate::layout::footer::{self, EntryKind, FooterEntry, Summary, Trailer};
 use crate::layout::frame::{self, Frame};
 use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::layout::identity::ID_MAX;
 use crate::layout::record::{self, Operation};
 use crate::layout::used;
-use crate::segment::{file_name, read_footer};
+use crate::{corrupt, failed, file_name, read_footer};
 use std::sync::Arc;
 use todana_engine::Error;
 use todana_io::{DiskFile, Open};
@@ -28,14 +27,18 @@ pub(super) struct Loaded {
     pub(super) complete: bool,
 }
 
-/// What the index needs of a segment, from where it could be had.
-pub(super) enum Entries {
+/// What an index needs of a segment, from where it could be had.
+#[derive(Debug)]
+pub enum Entries {
+    /// Its footer.
     Footer(Trailer, Vec<u8>),
+    /// Its frames.
     Scanned(Vec<FooterEntry>),
 }
 
 impl Entries {
-    pub(super) fn iter(&self) -> Box<dyn Iterator<Item = FooterEntry> + '_> {
+    /// All of them, in order.
+    pub fn iter(&self) -> Box<dyn Iterator<Item = FooterEntry> + '_> {
         match self {
             Entries::Footer(trailer, bytes) => {
                 Box::new(trailer.tables(bytes).into_iter().flatten())
@@ -44,7 +47,8 @@ impl Entries {
         }
     }
 
-    pub(super) fn count(&self) -> u64 {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
         match self {
             Entries::Footer(trailer, _) => u64::from(trailer.summary.count),
             Entries::Scanned(entries) => entries.len() as u64,
@@ -132,7 +136,7 @@ impl Opening {
             flush_due: header.flush_due,
             time: Timestamp::from_ms(0),
             synced: false,
-            width: WIDTH,
+            width: if self.key_hash.is_some() { WIDTH } else { 0 },
         };
         let (mut frames, mut entries) = (Vec::new(), Vec::new());
         let (mut at, mut end) = (HEADER_LEN, HEADER_LEN);
@@ -157,7 +161,10 @@ impl Opening {
             let mut left = payload;
             while let Some(entry) = record::parse(left) {
                 let kind = EntryKind::of(entry.operation);
-                let hash = if kind == EntryKind::Other { 0 } else { spread(hash.of(entry.key)) };
+                let hash = match self.key_hash {
+                    Some(key_hash) if kind != EntryKind::Other => key_hash(hash, entry.key),
+                    _ => 0,
+                };
                 entries.push(FooterEntry { offset, len: entry.len, kind, hash });
                 let sequence = header.id + offset as u64;
                 summary.lowest = summary.lowest.min(sequence);

@@ -1,19 +1,24 @@
 //! The update stream: the log, read as effects.
 
-use crate::blob::BlobReader;
 use crate::layout::header::HEADER_LEN;
 use crate::layout::record::{self, Operation, Record};
+use crate::layout::reference::Reference;
 use crate::pins::Pins;
 use crate::segment::Segment;
-use crate::shared::Shared;
+use crate::state::LogState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use todana_engine::{Effect, Error, StreamError, UpdateStream};
 use todana_record::{PartitionId, Position, Timestamp};
 
+/// Reads long values for a stream, whole, since effects have theirs in one piece. `None` when one is gone,
+/// since a later change of the stream has replaced it.
+pub type LongValues = Box<dyn Fn(Reference) -> Result<Option<Vec<u8>>, Error> + Send>;
+
 /// A place in the log, and whose changes are read.
-pub(crate) struct LogStream {
-    shared: Arc<Shared>,
+pub struct LogStream {
+    state: Arc<LogState>,
+    long: LongValues,
     partition: PartitionId,
     /// The log that is read, and the byte where the next entry is, or the frame that holds it begins.
     log: Arc<Segment>,
@@ -26,18 +31,19 @@ impl LogStream {
     /// # Errors
     /// [`StreamError::TooOld`] when they are not all there, also when the position is one that did not
     /// survive a crash.
-    pub(crate) fn open(
-        shared: Arc<Shared>,
+    pub fn open(
+        state: Arc<LogState>,
         partition: PartitionId,
         after: Position,
+        long: LongValues,
     ) -> Result<LogStream, StreamError> {
         // In this order: the floor rises before a log leaves the tables.
-        let tables = shared.tables.load_full();
-        let floor = shared.floor.load(Ordering::Acquire);
-        let too_old = StreamError::TooOld { oldest: shared.position(floor) };
+        let segments = state.segments.load_full();
+        let floor = state.floor.load(Ordering::Acquire);
+        let too_old = StreamError::TooOld { oldest: state.position(floor) };
         let sequence = after.sequence;
-        let is_known = after == Position::START || shared.position(sequence) == after;
-        let logs = Shared::logs_from(&tables, floor.max(sequence));
+        let is_known = after == Position::START || state.position(sequence) == after;
+        let logs = segments.logs_from(floor.max(sequence));
         let Some(&log) = logs.first().filter(|_| is_known && sequence >= floor) else {
             return Err(too_old);
         };
@@ -57,13 +63,13 @@ impl LogStream {
             None => return Err(too_old),
         };
         let log = log.clone();
-        Ok(LogStream { shared, partition, log, at })
+        Ok(LogStream { state, long, partition, log, at })
     }
 
     /// Goes on to the next log; `false` when there is none yet.
     fn go_on(&mut self) -> Result<bool, StreamError> {
-        let tables = self.shared.tables.load_full();
-        let logs = Shared::logs_from(&tables, self.log.id);
+        let segments = self.state.segments.load_full();
+        let logs = segments.logs_from(self.log.id);
         let mut younger = logs.iter().filter(|log| log.id > self.log.id);
         match younger.next() {
             None => Ok(false),
@@ -75,28 +81,24 @@ impl LogStream {
                 Ok(true)
             }
             Some(_) => {
-                let floor = self.shared.floor.load(Ordering::Acquire);
-                Err(StreamError::TooOld { oldest: self.shared.position(floor) })
+                let floor = self.state.floor.load(Ordering::Acquire);
+                Err(StreamError::TooOld { oldest: self.state.position(floor) })
             }
         }
     }
 
     fn is_ours(&self, key: &[u8]) -> bool {
-        self.shared.partition_of(key) == self.partition
+        self.state.partition_of(key) == self.partition
     }
 
-    /// A long value, read whole: effects have theirs in one piece. `None` when it is gone, since a later
-    /// change of the stream has replaced it.
     fn value_of<'v>(&self, entry: &Record<'v>, pins: &'v Pins) -> Result<Option<&'v [u8]>, Error> {
-        let Some(reference) = entry.blob() else { return Ok(Some(entry.value)) };
-        let reader = match BlobReader::open(&self.shared.home, reference) {
-            Ok(reader) => reader,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::Corrupt(format!("a long value: {error}"))),
-        };
-        let mut value = Vec::with_capacity(usize::try_from(reference.len).unwrap_or(0));
-        reader.each_piece(|piece| value.extend_from_slice(piece))?;
-        Ok(Some(pins.keep(value.into())))
+        match entry.blob() {
+            None => Ok(Some(entry.value)),
+            Some(reference) => {
+                let value = (self.long)(reference)?;
+                Ok(value.map(|value| pins.keep(value.into())))
+            }
+        }
     }
 
     fn effect<'e>(
@@ -109,14 +111,14 @@ impl LogStream {
             Operation::Put | Operation::PutBlob if self.is_ours(entry.key) => {
                 self.value_of(entry, pins)?.map(|value| Effect::Put {
                     key: entry.key,
-                    meta: entry.meta(sequence, self.shared.versions),
+                    meta: entry.meta(sequence, self.state.versions),
                     value,
                 })
             }
             Operation::Remove if self.is_ours(entry.key) => Some(Effect::Remove { key: entry.key }),
-            // One that says only what was flushed before (`repeat_cut`) is no change.
+            // One that says only what was flushed before is no change.
             Operation::Flush if entry.number == sequence => {
-                Some(Effect::Flush { cut: self.shared.position(entry.number) })
+                Some(Effect::Flush { cut: self.state.position(entry.number) })
             }
             Operation::FlushDue if entry.flags == 0 => Some(Effect::FlushDue { at: entry.expiry }),
             Operation::Flush | Operation::FlushDue => None,
@@ -131,7 +133,7 @@ impl UpdateStream for LogStream {
         count: usize,
         visit: &mut dyn FnMut(Position, Timestamp, &Effect<'_>),
     ) -> Result<usize, StreamError> {
-        let applied = self.shared.applied.load(Ordering::Acquire);
+        let applied = self.state.applied.load(Ordering::Acquire);
         let mut visited = 0;
         while visited < count {
             let log = self.log.clone();
@@ -170,7 +172,7 @@ impl UpdateStream for LogStream {
                     return Ok(visited);
                 }
                 if let Some(effect) = effect {
-                    visit(self.shared.position(sequence), frame.time, &effect);
+                    visit(self.state.position(sequence), frame.time, &effect);
                     visited += 1;
                 }
                 at += len;
