@@ -1,7 +1,8 @@
 //! Effects as mutations: how an engine applies what was made elsewhere.
 
 use crate::{
-    Edit, Effect, Engine, Error, Mutation, NewVersion, Payload, Put, Touch, UnitMutation, View,
+    Cursor, Edit, Effect, Engine, Error, Mutation, NewVersion, Payload, Put, Range, Touch,
+    UnitMutation, View,
 };
 use todana_record::Timestamp;
 
@@ -13,7 +14,7 @@ fn keys_of<'e>(effect: &'e Effect<'e>) -> Vec<&'e [u8]> {
         | Effect::Touch { key, .. }
         | Effect::Remove { key }
         | Effect::Evict { key } => vec![key],
-        Effect::Flush { .. } | Effect::FlushDue { .. } => Vec::new(),
+        Effect::Flush { .. } | Effect::FlushDue { .. } | Effect::RemoveRange { .. } => Vec::new(),
         Effect::Unit(effects) => effects.iter().flat_map(keys_of).collect(),
     }
 }
@@ -59,7 +60,10 @@ fn edit_of<'e>(effect: &'e Effect<'e>, current: Option<&View<'_>>) -> Option<Edi
             })
         }
         Effect::Remove { .. } | Effect::Evict { .. } => Edit::Remove,
-        Effect::Flush { .. } | Effect::FlushDue { .. } | Effect::Unit(_) => Edit::Keep,
+        Effect::Flush { .. }
+        | Effect::FlushDue { .. }
+        | Effect::RemoveRange { .. }
+        | Effect::Unit(_) => Edit::Keep,
     };
     Some(edit)
 }
@@ -72,6 +76,7 @@ fn edit_of<'e>(effect: &'e Effect<'e>, current: Option<&View<'_>>) -> Option<Edi
 pub fn apply(engine: &dyn Engine, effect: &Effect<'_>, now: Timestamp) -> Result<(), Error> {
     match effect {
         Effect::Flush { .. } | Effect::FlushDue { .. } => Ok(()),
+        Effect::RemoveRange { range } => remove_range(engine, range, now),
         Effect::Unit(effects) => {
             let keys = keys_of(effect);
             let mut unit = ApplyUnit::new(effects);
@@ -88,6 +93,22 @@ pub fn apply(engine: &dyn Engine, effect: &Effect<'_>, now: Timestamp) -> Result
             one.result()
         }
     }
+}
+
+/// Removes a range; where keys are in no order, by looking through all of them.
+fn remove_range(engine: &dyn Engine, range: &Range<'_>, now: Timestamp) -> Result<(), Error> {
+    if let Some(ordered) = engine.ordered() {
+        return ordered.remove_range(range, now).map(drop);
+    }
+    let (mut keys, mut cursor) = (Vec::new(), Some(Cursor::START));
+    while let Some(from) = cursor {
+        cursor = engine.scan(&from, 1_000, now, &mut |view| {
+            if range.contains(view.key) {
+                keys.push(view.key.to_vec());
+            }
+        })?;
+    }
+    keys.iter().try_for_each(|key| apply(engine, &Effect::Remove { key }, now))
 }
 
 /// Applies an effect on one key.
@@ -145,7 +166,7 @@ fn flatten<'e>(effects: &'e [Effect<'e>], out: &mut Vec<&'e Effect<'e>>) {
     for effect in effects {
         match effect {
             Effect::Unit(inner) => flatten(inner, out),
-            Effect::Flush { .. } | Effect::FlushDue { .. } => {}
+            Effect::Flush { .. } | Effect::FlushDue { .. } | Effect::RemoveRange { .. } => {}
             _ => out.push(effect),
         }
     }

@@ -1,5 +1,6 @@
 //! What changes travel as.
 
+use crate::Range;
 use todana_record::{Expiry, Meta, Position};
 
 /// A change as it stands in an update stream: the resulting state, so that applying it again, or
@@ -47,6 +48,11 @@ pub enum Effect<'e> {
     Evict {
         /// The key.
         key: &'e [u8],
+    },
+    /// The keys of a range have no records.
+    RemoveRange {
+        /// The range.
+        range: Range<'e>,
     },
     /// Everything in the partition at or before the cut is gone.
     Flush {

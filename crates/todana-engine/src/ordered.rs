@@ -75,7 +75,10 @@ pub trait Ordered: Engine {
 
     /// Records in a range now, in a time that grows with the depth of the tree; ended records count
     /// until they are removed, and changes of this very moment may count or not.
-    fn count(&self, range: &Range<'_>) -> u64;
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    fn count(&self, range: &Range<'_>) -> Result<u64, Error>;
 
     /// Removes every record in a range, as one change that nobody sees half done.
     ///

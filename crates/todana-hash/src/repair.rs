@@ -232,7 +232,8 @@ impl Salvage {
                 self.due(sequence, Expiry::NEVER);
             }
             Operation::FlushDue => self.due(sequence, entry.expiry),
-            Operation::Unit => {}
+            // No hash store has such an entry.
+            Operation::Unit | Operation::RemoveRange => {}
             Operation::Put | Operation::PutBlob | Operation::Remove => {
                 let (offset, len) = (u32::try_from(offset), u32::try_from(entry.len));
                 if let (Ok(offset), Ok(len)) = (offset, len) {

@@ -4,6 +4,7 @@ pub mod footer;
 pub mod frame;
 pub mod header;
 pub mod identity;
+pub mod range;
 pub mod record;
 pub mod reference;
 

@@ -1,6 +1,7 @@
 //! The update stream: the log, read as effects.
 
 use crate::layout::header::HEADER_LEN;
+use crate::layout::range;
 use crate::layout::record::{self, Operation, Record};
 use crate::layout::reference::Reference;
 use crate::pins::Pins;
@@ -121,6 +122,10 @@ impl LogStream {
                 Some(Effect::Flush { cut: self.state.position(entry.number) })
             }
             Operation::FlushDue if entry.flags == 0 => Some(Effect::FlushDue { at: entry.expiry }),
+            Operation::RemoveRange => {
+                let range = range::decode(entry);
+                range.map(|range| Effect::RemoveRange { range })
+            }
             Operation::Flush | Operation::FlushDue => None,
             Operation::Put | Operation::PutBlob | Operation::Remove | Operation::Unit => None,
         })

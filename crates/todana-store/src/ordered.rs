@@ -55,7 +55,7 @@ impl Store {
     /// # Errors
     /// On a store whose keys are in no order.
     pub fn count_in(&self, range: &Range<'_>) -> Result<u64, Error> {
-        Ok(self.ordered()?.count(range))
+        Ok(self.ordered()?.count(range)?)
     }
 
     /// Removes all records of a range as one change; their values are not read.

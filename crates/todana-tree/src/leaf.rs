@@ -3,9 +3,10 @@
 use crate::block::Block;
 use crate::child::Child;
 use crate::delta::{Change, Delta, Seat};
+use crate::page::Place;
 use crate::stored::Stored;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes that a block has at most when it is made, unless a single record is longer.
 pub(crate) const LEAF_LEN: usize = 4 * 1024;
@@ -18,6 +19,12 @@ pub(crate) struct Leaf {
     pub(crate) made: u64,
     /// The leaf that this one replaced, as long as a snapshot may need it.
     pub(crate) before: AtomicU64,
+    /// Its page on disk, if it has one, and the sequence up to which that has every change. Changed under the
+    /// writer's lock.
+    page: AtomicU64,
+    paged: AtomicU64,
+    /// Whether somebody has looked at it since the last time that it might have been let go of.
+    is_used: AtomicBool,
     delta: OnceLock<Box<Delta>>,
 }
 
@@ -25,7 +32,57 @@ impl Leaf {
     /// A leaf without changes.
     pub(crate) fn new(block: Block, made: u64, before: Child) -> Leaf {
         let before = AtomicU64::new(before.word());
-        Leaf { block, made, before, delta: OnceLock::new() }
+        Leaf {
+            block,
+            made,
+            before,
+            page: AtomicU64::new(Child::None.word()),
+            paged: AtomicU64::new(0),
+            is_used: AtomicBool::new(true),
+            delta: OnceLock::new(),
+        }
+    }
+
+    /// A leaf as its page has it, made at a sequence.
+    pub(crate) fn of_page(block: Block, made: u64, place: Place) -> Leaf {
+        let leaf = Leaf::new(block, made, Child::None);
+        leaf.set_page(place, made);
+        leaf
+    }
+
+    /// Says that a page has every change up to a sequence.
+    pub(crate) fn set_page(&self, place: Place, sequence: u64) {
+        self.paged.store(sequence, Ordering::Relaxed);
+        self.page.store(Child::Page(place).word(), Ordering::Release);
+    }
+
+    /// Its page, if that has every change up to a sequence.
+    pub(crate) fn page_as_of(&self, sequence: u64) -> Option<Place> {
+        let Child::Page(place) = Child::of(self.page.load(Ordering::Acquire)) else { return None };
+        let paged = self.paged.load(Ordering::Relaxed);
+        let is_same = match self.delta() {
+            Some(delta) => delta.count_at(sequence) <= delta.count_at(paged),
+            None => true,
+        };
+        is_same.then_some(place)
+    }
+
+    /// The sequence up to which its page has every change.
+    pub(crate) fn paged(&self) -> u64 {
+        self.paged.load(Ordering::Relaxed)
+    }
+
+    /// Notes that somebody looks at it. Written only where that says something new.
+    #[inline]
+    pub(crate) fn is_looked_at(&self) {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody has looked at it since the last call.
+    pub(crate) fn take_used(&self) -> bool {
+        self.is_used.swap(false, Ordering::Relaxed)
     }
 
     /// The changes since it was made, if there are any.

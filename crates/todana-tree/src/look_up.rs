@@ -3,11 +3,12 @@
 use crate::child::Child;
 use crate::delta::tag_of;
 use crate::leaf::Leaf;
-use crate::shared::Shared;
-use crate::stored::found;
+use crate::page::Place;
+use crate::shared::{End, Shared};
+use crate::stored::{Stored, found};
 use crate::tree::Tree;
 use std::sync::atomic::Ordering;
-use todana_engine::{Found, Look};
+use todana_engine::{Error, Found, Look};
 use todana_io::epoch::{Pin, pin};
 use todana_record::Timestamp;
 
@@ -15,6 +16,48 @@ use todana_record::Timestamp;
 const GROUP: usize = 32;
 
 impl Tree {
+    /// A key's record as it stands.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    #[inline]
+    pub(crate) fn look_up<'a>(
+        &'a self,
+        pin: &'a Pin,
+        key: &[u8],
+    ) -> Result<Option<Stored<'a>>, Error> {
+        let tag = tag_of(key);
+        loop {
+            let sequence = self.shared.applied();
+            match self.shared.leaf(pin, key, sequence) {
+                End::Leaf(leaf) => {
+                    leaf.is_looked_at();
+                    return Ok(leaf.find(key, tag, sequence));
+                }
+                End::Page(place) => self.fetch(key, place)?,
+                End::Gone => {}
+            }
+        }
+    }
+
+    /// Reads a leaf into memory, if that is still where a key belongs.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    #[cold]
+    pub(crate) fn fetch(&self, key: &[u8], place: Place) -> Result<(), Error> {
+        // Without the lock: others go on. What was read then may be another leaf's by now.
+        let read = self.shared.read(place);
+        let pin = pin();
+        let mut writer = self.writing.lock();
+        if writer.go(&self.shared, &pin, key) != Child::Page(place) {
+            return Ok(());
+        }
+        writer.put_leaf(&self.shared, read?);
+        writer.let_leaves_go(&self.shared, &pin);
+        Ok(())
+    }
+
     /// Looks keys up and visits what is found in their order.
     pub(crate) fn look_up_all(
         &self,
@@ -28,8 +71,8 @@ impl Tree {
             let leaves = self.shared.leaves_of(&pin, keys, sequence);
             for (at, (key, leaf)) in keys.iter().zip(leaves).enumerate() {
                 let record = match leaf {
-                    Some(leaf) => leaf.find(key, tag_of(key), sequence),
-                    None => self.shared.get(&pin, key),
+                    Some(leaf) => Ok(leaf.find(key, tag_of(key), sequence)),
+                    None => self.look_up(&pin, key),
                 };
                 visit(group * GROUP + at, found(key, record, now));
             }
@@ -61,7 +104,7 @@ impl Shared {
                         is_down = false;
                     }
                     Child::Leaf(number) => self.leaves.prefetch(number),
-                    Child::None => {}
+                    Child::Page(_) | Child::None => {}
                 }
             }
         }
@@ -72,6 +115,7 @@ impl Shared {
         let reached = || keys.iter().zip(leaves);
         for (key, leaf) in reached() {
             if let Some(leaf) = leaf {
+                leaf.is_looked_at();
                 leaf.prefetch(key);
             }
         }

@@ -54,6 +54,11 @@ fn items<'d>(block: &Block, changes: impl Iterator<Item = &'d Change<'d>>) -> Ve
     items
 }
 
+/// One block of a leaf's records, however long; `None` when there are none.
+pub(crate) fn whole(block: &Block, changes: &Sorted<'_>, builder: &mut Builder) -> Option<Block> {
+    piece(&items(block, changes.iter()), block, false, builder)
+}
+
 /// The block of a leaf's records but for a part.
 pub(crate) fn without(part: &Part<'_>, builder: &mut Builder) -> Block {
     let block = &part.leaf.block;

@@ -1,6 +1,5 @@
 //! What the tree does as an engine whose keys are in order.
 
-use crate::delta::tag_of;
 use crate::tree::Tree;
 use crate::walk::Moment;
 use std::ops::ControlFlow;
@@ -10,38 +9,41 @@ use todana_record::{Position, Timestamp};
 
 impl Ordered for Tree {
     fn moment(&self) -> Box<dyn todana_engine::Moment> {
-        Box::new(Moment::now(&self.shared))
+        Box::new(self.present())
     }
 
-    fn count(&self, range: &Range<'_>) -> u64 {
-        self.shared.count(range)
+    fn count(&self, range: &Range<'_>) -> Result<u64, Error> {
+        self.count_range(range)
     }
 
     fn remove_range(&self, range: &Range<'_>, now: Timestamp) -> Result<Applied, Error> {
-        self.flush_if_due(now);
-        let mut writer = self.writing.lock();
+        self.check_poison()?;
+        self.flush_if_due(now)?;
         if range.is_empty() {
-            return Ok(Applied { position: self.position(writer.last), version: 0 });
+            return Ok(Applied { position: self.position(self.shared.applied()), version: 0 });
         }
+        let mut writer = self.writing.lock();
+        let sequence = self.log_range(&mut writer, range, now)?;
         let pin = pin();
-        let sequence = writer.last + 1;
-        writer.remove_range(&self.shared, &pin, range, sequence);
-        let position = self.finish(sequence);
-        writer.let_go(&self.shared);
-        Ok(Applied { position, version: 0 })
+        let removed = writer.remove_range(&self.shared, &pin, range, sequence);
+        // What is logged and half done is done when the store is opened again.
+        removed.map_err(|error| self.poison(error.to_string()))?;
+        self.done(writer, sequence, 0)
     }
 }
 
 impl todana_engine::Moment for Moment {
     fn position(&self) -> Position {
-        Position { incarnation: 1, sequence: self.sequence }
+        Position { incarnation: self.incarnation, sequence: self.sequence }
     }
 
     fn get(&self, key: &[u8], now: Timestamp, visit: &mut dyn FnMut(Found<'_>) -> Look) {
-        let pin = pin();
-        let leaf = self.shared.leaf(&pin, key, self.sequence);
-        let record = leaf.and_then(|leaf| leaf.find(key, tag_of(key), self.sequence));
-        visit(crate::stored::found(key, record, now));
+        let shown = Moment::get(self, key, |record| {
+            visit(crate::stored::found(key, Ok(record), now));
+        });
+        if let Err(error) = shown {
+            visit(Found::Failed(error));
+        }
     }
 
     fn walk(
@@ -51,14 +53,14 @@ impl todana_engine::Moment for Moment {
         now: Timestamp,
         visit: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
+        let incarnation = self.incarnation;
         Moment::walk(self, range, direction, &mut |key, record| match record
             .meta
             .expiry
             .is_past(now)
         {
             true => ControlFlow::Continue(()),
-            false => visit(&record.view(key, 1)),
-        });
-        Ok(())
+            false => visit(&record.view(key, incarnation)),
+        })
     }
 }

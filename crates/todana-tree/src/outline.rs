@@ -105,7 +105,7 @@ pub(crate) fn decode(bytes: &[u8], store: u64) -> Result<(u64, Vec<Line>), &'sta
         let mut number = || reader.varint().ok_or(SHORT);
         let place = Place { at: number()?, len: number()? };
         let count = number()?;
-        let in_order = lines.is_empty() || separator > lines.last().map_or(&[][..], |line| &line.separator);
+        let in_order = lines.last().is_none_or(|before| separator > before.separator);
         if !in_order || place.at >> 40 != 0 || !(1..UNITS_MAX).contains(&place.len) {
             return Err(WRONG);
         }

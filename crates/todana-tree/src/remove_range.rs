@@ -4,22 +4,36 @@ use crate::child::Child;
 use crate::merge;
 use crate::shared::Shared;
 use crate::walk::Part;
-use crate::writer::{Place, Writer};
+use crate::writer::{Spot, Writer};
 use std::ops::Bound;
-use todana_engine::Range;
+use todana_engine::{Error, Range};
 use todana_io::epoch::Pin;
 
 impl Writer {
     /// Removes what is in a range that is not empty. The caller says when readers may see it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], when a leaf at one of its ends cannot be read: part of it is removed then.
     pub(crate) fn remove_range<'a>(
         &mut self,
         shared: &'a Shared,
         pin: &'a Pin,
         range: &Range<'_>,
         sequence: u64,
-    ) {
+    ) -> Result<(), Error> {
         self.last = sequence;
         self.begin(shared);
+        let done = self.remove_parts(shared, pin, range);
+        self.end();
+        done
+    }
+
+    fn remove_parts<'a>(
+        &mut self,
+        shared: &'a Shared,
+        pin: &'a Pin,
+        range: &Range<'_>,
+    ) -> Result<(), Error> {
         let mut from = range.from.map(<[u8]>::to_vec);
         loop {
             let rest = Range { from: from.as_ref().map(|key| &key[..]), to: range.to };
@@ -27,19 +41,21 @@ impl Writer {
                 Bound::Included(key) | Bound::Excluded(key) => key,
                 Bound::Unbounded => &[],
             };
-            let place = self.seek(shared, pin, first);
+            self.go(shared, pin, first);
             let behind = match self.remove_whole(shared, &rest) {
                 Some(behind) => behind,
-                None => self.trim(shared, place, &rest),
+                None => {
+                    let spot = self.seek(shared, pin, first)?;
+                    self.trim(shared, spot, &rest)
+                }
             };
             match behind {
                 Some(separator) if !range.is_past(&separator) => {
                     from = Bound::Included(separator);
                 }
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        self.end();
     }
 
     /// Removes the leaf that was sought last and those behind it in the same node, as far as all of each is in
@@ -89,15 +105,15 @@ impl Writer {
     }
 
     /// Makes the leaf that was sought last anew without what is in the range; gives the separator behind it.
-    fn trim(&mut self, shared: &Shared, place: Place<'_>, range: &Range<'_>) -> Option<Vec<u8>> {
-        let leaf = place.leaf;
+    fn trim(&mut self, shared: &Shared, spot: Spot<'_>, range: &Range<'_>) -> Option<Vec<u8>> {
+        let leaf = spot.leaf;
         let behind = self.high_separator(self.path.last().map_or(0, |step| step.at + 1));
         let part = Part::new(leaf, u64::MAX, range);
         let removed = part.count();
         if removed > 0 {
             self.count(0_i64.saturating_sub_unsigned(removed));
             let block = merge::without(&part, &mut self.builder);
-            let old = Child::Leaf(place.number);
+            let old = Child::Leaf(spot.number);
             if block.count() > 0 || self.path.is_empty() {
                 self.replace_leaf(shared, old, block);
             } else {
@@ -116,7 +132,7 @@ impl Writer {
 
     /// What stands before the child `at` of the node above that leaf, or behind the node where it has no
     /// such child.
-    fn high_separator(&self, at: usize) -> Option<Vec<u8>> {
+    pub(crate) fn high_separator(&self, at: usize) -> Option<Vec<u8>> {
         let mut next = at;
         for (depth, step) in self.path.iter().enumerate().rev() {
             let inner = self.inners.get(step.inner)?;

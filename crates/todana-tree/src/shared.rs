@@ -1,13 +1,14 @@
 //! What readers and the writer share: the nodes, and how far changes are applied.
 
 use crate::child::Child;
-use crate::delta::tag_of;
 use crate::inner::Inner;
 use crate::leaf::Leaf;
+use crate::page::Place;
+use crate::pages::Pages;
 use crate::snapshots::Snapshots;
-use crate::stored::Stored;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use todana_engine::Error;
 use todana_io::Slab;
 use todana_io::epoch::Pin;
 
@@ -20,17 +21,32 @@ pub(crate) struct Shared {
     /// Every change up to this sequence can be found.
     pub(crate) applied: AtomicU64,
     pub(crate) snapshots: Snapshots,
+    /// Where leaves are that are not in memory; none of a store that has no files.
+    pub(crate) pages: Option<Pages>,
 }
 
-/// What a way down ended at.
+/// What a way down ends at.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reached<'a> {
-    pub(crate) leaf: &'a Leaf,
+pub(crate) enum End<'a> {
+    /// A leaf.
+    Leaf(&'a Leaf),
+    /// A leaf that has to be read first.
+    Page(Place),
+    /// It is not kept any more: the reader has to begin anew with a later sequence, unless it has registered it.
+    Gone,
+}
+
+/// A way down.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub(crate) end: End<'a>,
+    /// The node above it, and which of its children it is.
+    pub(crate) above: Option<(&'a Inner, usize)>,
     /// The innermost node that has a separator on the side that was asked for, and which.
     bound: Option<(&'a Inner, usize)>,
 }
 
-impl Reached<'_> {
+impl Way<'_> {
     /// The separator that ends the leaf on the side that was asked for; `None` where nothing is beyond.
     pub(crate) fn bound(&self) -> Option<Vec<u8>> {
         self.bound.map(|(inner, at)| inner.separator(at))
@@ -44,78 +60,80 @@ impl Shared {
         self.applied.load(Ordering::Acquire)
     }
 
-    /// The leaf of a key as of a sequence; `None` when it is not kept any more: the reader has to begin anew
-    /// with a later one, unless it has registered it.
+    /// The leaf of a key as of a sequence.
     #[inline]
-    pub(crate) fn leaf<'a>(&'a self, pin: &'a Pin, key: &[u8], sequence: u64) -> Option<&'a Leaf> {
+    pub(crate) fn leaf<'a>(&'a self, pin: &'a Pin, key: &[u8], sequence: u64) -> End<'a> {
         let mut child = Child::of(self.root.load(Ordering::Acquire));
         loop {
             match child {
                 Child::Inner(number) => {
-                    let inner = self.inners.get(pin, number)?;
+                    let Some(inner) = self.inners.get(pin, number) else { return End::Gone };
                     child = match inner.made > sequence {
                         true => inner.before(),
                         false => inner.child(inner.find(key)),
                     };
                 }
                 Child::Leaf(number) => {
-                    let leaf = self.leaves.get(pin, number)?;
+                    let Some(leaf) = self.leaves.get(pin, number) else { return End::Gone };
                     if leaf.made <= sequence {
-                        return Some(leaf);
+                        return End::Leaf(leaf);
                     }
                     child = leaf.before();
                 }
-                Child::None => return None,
+                Child::Page(place) => return End::Page(place),
+                Child::None => return End::Gone,
             }
         }
     }
 
-    /// The leaf that `choose` leads to by the place of a child, as of a sequence, and its bound on one side:
+    /// The way that `choose` leads by the place of a child, as of a sequence, with its bound on one side:
     /// `beyond` is 1 for what is behind, 0 for what is before.
-    pub(crate) fn reach<'a>(
+    pub(crate) fn way<'a>(
         &'a self,
         pin: &'a Pin,
         sequence: u64,
         choose: impl Fn(&Inner) -> usize,
         beyond: usize,
-    ) -> Option<Reached<'a>> {
+    ) -> Way<'a> {
         let mut child = Child::of(self.root.load(Ordering::Acquire));
-        let mut bound = None;
-        loop {
+        let (mut bound, mut above) = (None, None);
+        let end = loop {
             match child {
                 Child::Inner(number) => {
-                    let inner = self.inners.get(pin, number)?;
+                    let Some(inner) = self.inners.get(pin, number) else { break End::Gone };
                     if inner.made > sequence {
                         child = inner.before();
                         continue;
                     }
                     let at = choose(inner);
+                    above = Some((inner, at));
                     if (1..inner.len()).contains(&(at + beyond)) {
                         bound = Some((inner, at + beyond));
                     }
                     child = inner.child(at);
                 }
                 Child::Leaf(number) => {
-                    let leaf = self.leaves.get(pin, number)?;
+                    let Some(leaf) = self.leaves.get(pin, number) else { break End::Gone };
                     if leaf.made <= sequence {
-                        return Some(Reached { leaf, bound });
+                        break End::Leaf(leaf);
                     }
                     child = leaf.before();
                 }
-                Child::None => return None,
+                Child::Page(place) => break End::Page(place),
+                Child::None => break End::Gone,
             }
-        }
+        };
+        Way { end, above, bound }
     }
 
-    /// A key's record as it stands.
-    #[inline]
-    pub(crate) fn get<'a>(&'a self, pin: &'a Pin, key: &[u8]) -> Option<Stored<'a>> {
-        let tag = tag_of(key);
-        loop {
-            let sequence = self.applied();
-            if let Some(leaf) = self.leaf(pin, key, sequence) {
-                return leaf.find(key, tag, sequence);
-            }
+    /// Reads a leaf from its page.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with the place.
+    pub(crate) fn read(&self, place: Place) -> Result<Leaf, Error> {
+        match &self.pages {
+            Some(pages) => pages.read(place),
+            None => Err(Error::Corrupt("a store in memory has no pages".to_owned())),
         }
     }
 }

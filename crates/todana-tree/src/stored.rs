@@ -1,6 +1,6 @@
 //! A record where it lies.
 
-use todana_engine::{Absence, Access, Found, Value, View};
+use todana_engine::{Absence, Access, Error, Found, Value, View};
 use todana_record::{Meta, Position, Timestamp};
 
 /// A record as it is stored.
@@ -26,12 +26,17 @@ impl<'s> Stored<'s> {
     }
 }
 
-/// What is said of a key whose record was found, or not.
+/// What is said of a key that was looked up.
 #[inline]
-pub(crate) fn found<'f>(key: &'f [u8], record: Option<Stored<'f>>, now: Timestamp) -> Found<'f> {
+pub(crate) fn found<'f>(
+    key: &'f [u8],
+    record: Result<Option<Stored<'f>>, Error>,
+    now: Timestamp,
+) -> Found<'f> {
     match record {
-        Some(record) if record.meta.expiry.is_past(now) => Found::Absent(Absence::Expired),
-        Some(record) => Found::Record(record.view(key, 1)),
-        None => Found::Absent(Absence::Unknown),
+        Ok(Some(record)) if record.meta.expiry.is_past(now) => Found::Absent(Absence::Expired),
+        Ok(Some(record)) => Found::Record(record.view(key, 1)),
+        Ok(None) => Found::Absent(Absence::Unknown),
+        Err(error) => Found::Failed(error),
     }
 }

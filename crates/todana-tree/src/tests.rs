@@ -1,17 +1,19 @@
 //! The contract, and the tree against a map: the present, moments that were kept, many threads.
 
 use crate::walk::Moment;
-use crate::{Tree, TreeOptions};
+use crate::{FlushPolicy, Mode, Tree, TreeOptions};
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use todana_engine::{
     Direction, Edit, Engine, Found, Look, Mutation, Ordered, Put, Range, Statistics, UnitMutation,
     View, conformance,
 };
-use todana_io::Generator;
+use todana_io::{Disk, Generator};
 use todana_record::Timestamp;
+use todana_sim::SimDisk;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -64,11 +66,12 @@ fn walk(moment: &Moment, range: Range<'_>, direction: Direction, step: usize) ->
             (Some(last), Direction::Backward) => Range { to: Bound::Excluded(last), ..range },
         };
         let mut left = step;
-        moment.walk(&rest, direction, &mut |key, record| {
+        let walked = moment.walk(&rest, direction, &mut |key, record| {
             all.push((key.to_vec(), record.value.to_vec()));
             left -= 1;
             if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        walked.unwrap();
         if left > 0 {
             return all;
         }
@@ -133,7 +136,7 @@ fn draw_key(random: &mut Generator, space: u64) -> Vec<u8> {
 }
 
 fn rank(tree: &Tree, key: &[u8]) -> u64 {
-    tree.count(&Range { from: Bound::Unbounded, to: Bound::Excluded(key) })
+    tree.count(&Range { from: Bound::Unbounded, to: Bound::Excluded(key) }).unwrap()
 }
 
 fn statistics(tree: &Tree) -> Statistics {
@@ -141,10 +144,13 @@ fn statistics(tree: &Tree) -> Statistics {
 }
 
 /// Random changes beside a map; now and then a moment is kept, looked at later, and let go.
-fn against_a_map(seed: u64, rounds: usize, space: u64) {
+fn against_a_map(seed: u64, rounds: usize, space: u64, disk: Option<&SimDisk>) {
     let mut random = Generator::new(seed);
-    let tree =
-        Tree::new(TreeOptions { versions: seed.is_multiple_of(2), ..TreeOptions::default() });
+    let options = TreeOptions { versions: seed.is_multiple_of(2), ..TreeOptions::default() };
+    let mut tree = match disk {
+        Some(disk) => on_disk(disk, TIGHT),
+        None => Tree::new(options),
+    };
     let mut map = Map::new();
     let mut kept: Vec<(Moment, Map)> = Vec::new();
     // Phases that grow and such that shrink.
@@ -191,7 +197,23 @@ fn against_a_map(seed: u64, rounds: usize, space: u64) {
             }
         }
         if random.one_in(400) {
-            kept.push((Moment::now(&tree.shared), map.clone()));
+            kept.push((tree.present(), map.clone()));
+        }
+        if let Some(disk) = disk
+            && random.one_in(1_000)
+        {
+            kept.clear();
+            if random.one_in(2) {
+                tree.close().unwrap();
+            } else {
+                // As after a kill: what was written is there, what was not has to be.
+                tree.sync().unwrap();
+            }
+            drop(std::mem::replace(&mut tree, Tree::new(TreeOptions::default())));
+            tree = on_disk(disk, TIGHT);
+        }
+        if disk.is_some() && random.one_in(10) {
+            tree.run_job(1, NOW);
         }
         if !kept.is_empty() && random.one_in(400) {
             let at = usize::try_from(random.below(kept.len() as u64)).unwrap();
@@ -204,11 +226,15 @@ fn against_a_map(seed: u64, rounds: usize, space: u64) {
         assert_eq!(get(&tree, &key), map.get(&key).cloned(), "round {round}");
         if random.one_in(50) {
             let range = draw_range(&mut random, space);
-            assert_eq!(tree.count(&range), in_range(&map, &range).len() as u64, "{range:?}");
+            assert_eq!(
+                tree.count(&range).unwrap(),
+                in_range(&map, &range).len() as u64,
+                "{range:?}"
+            );
             assert_eq!(statistics(&tree).records, map.len() as u64);
         }
     }
-    is_same(&Moment::now(&tree.shared), &map, &mut random);
+    is_same(&tree.present(), &map, &mut random);
     for (moment, map) in kept {
         is_same(&moment, &map, &mut random);
     }
@@ -222,7 +248,20 @@ fn against_a_map(seed: u64, rounds: usize, space: u64) {
 #[test]
 fn the_tree_is_as_a_map() {
     for seed in 0..6 {
-        against_a_map(seed, 20_000, [100, 3_000, 200_000][usize::try_from(seed % 3).unwrap()]);
+        against_a_map(
+            seed,
+            20_000,
+            [100, 3_000, 200_000][usize::try_from(seed % 3).unwrap()],
+            None,
+        );
+    }
+}
+
+#[test]
+fn the_tree_on_disk_is_as_a_map() {
+    for seed in 10..14 {
+        let space = [100, 3_000, 200_000][usize::try_from(seed % 3).unwrap()];
+        against_a_map(seed, 10_000, space, Some(&SimDisk::new(seed)));
     }
 }
 
@@ -230,7 +269,9 @@ fn the_tree_is_as_a_map() {
 #[ignore = "some minutes"]
 fn the_tree_is_as_a_map_for_long() {
     for seed in 100..160 {
-        against_a_map(seed, 100_000, [100, 3_000, 200_000][usize::try_from(seed % 3).unwrap()]);
+        let space = [100, 3_000, 200_000][usize::try_from(seed % 3).unwrap()];
+        against_a_map(seed, 100_000, space, None);
+        against_a_map(seed, 100_000, space, Some(&SimDisk::new(seed)));
     }
 }
 
@@ -248,7 +289,7 @@ fn many_nodes_grow_and_go() {
     }
     let expected: Vec<Vec<u8>> = (0..4_000).map(|n| key(n * 100)).collect();
     let keys: Vec<Vec<u8>> =
-        forward(&Moment::now(&tree.shared), 1_000).into_iter().map(|(key, _)| key).collect();
+        forward(&tree.present(), 1_000).into_iter().map(|(key, _)| key).collect();
     assert!(keys == expected);
     let left = statistics(&tree).memory_bytes;
     assert!(left < full / 20, "{left} bytes are left of {full}");
@@ -270,7 +311,7 @@ fn a_moment_shows_units_whole() {
             std::thread::spawn(move || {
                 let mut rounds = 0;
                 while !stop.load(Ordering::Relaxed) || rounds == 0 {
-                    let moment = Moment::now(&tree.shared);
+                    let moment = tree.present();
                     for _ in 0..2 {
                         let all = if reader == 0 { forward } else { backward }(&moment, 100);
                         let sum: u64 = all.iter().map(|(_, value)| amount(value)).sum();
@@ -312,7 +353,8 @@ fn a_moment_shows_units_whole() {
 #[test]
 fn memory_that_is_short_is_refused() {
     let memory_limit_bytes = 1 << 20;
-    let tree = Tree::new(TreeOptions { memory_limit_bytes, versions: false });
+    let tree =
+        Tree::new(TreeOptions { memory_limit_bytes, versions: false, ..TreeOptions::default() });
     let put = |n: u32| tree.update(&n.to_be_bytes(), NOW, &mut To(Some(&[0; 100])));
     let stored = (0..).take_while(|n| put(*n).is_ok()).count();
     assert!((8_000..11_000).contains(&stored), "{stored}");
@@ -324,6 +366,36 @@ fn memory_that_is_short_is_refused() {
         tree.update(&n.to_be_bytes(), NOW, &mut To(None)).unwrap();
     }
     assert!(put(1).is_ok());
+}
+
+fn on_disk(disk: &SimDisk, options: TreeOptions) -> Tree {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    Tree::open(disk, Path::new("/data/a.tdt"), options).unwrap().0
+}
+
+/// Small checkpoints and a small cache, so that leaves come and go.
+const TIGHT: TreeOptions = TreeOptions {
+    versions: true,
+    memory_limit_bytes: 0,
+    cache_bytes: 100 << 10,
+    flush: FlushPolicy::Never,
+    mode: Mode::Create,
+    checkpoint_bytes: 64 << 10,
+    stream_bytes: 0,
+};
+
+#[test]
+fn conformance_on_disk() {
+    let number = std::sync::atomic::AtomicU32::new(0);
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    for flush in [FlushPolicy::Never, FlushPolicy::Group] {
+        conformance::run(&|| {
+            let number = number.fetch_add(1, Ordering::Relaxed);
+            let path = format!("/stores/{number}.tdt");
+            let options = TreeOptions { flush, ..TIGHT };
+            Arc::new(Tree::open(disk.clone(), Path::new(&path), options).unwrap().0)
+        });
+    }
 }
 
 #[test]

@@ -2,9 +2,15 @@
 
 use crate::stored::Stored;
 use crate::tree::{Tree, VALUE_LEN_MAX};
-use crate::writer::{New, Place, Writer};
-use todana_engine::{Applied, Edit, Error, Mutation, NewVersion, Payload, UnitMutation, View};
+use crate::writer::{New, Spot, Writer};
+use parking_lot::MutexGuard;
+use todana_engine::{
+    Applied, Edit, Error, Mutation, NewVersion, Payload, Range, UnitMutation, View,
+};
 use todana_io::epoch::{Pin, pin};
+use todana_log::layout::range::RangeBytes;
+use todana_log::layout::record::{Fields, Operation};
+use todana_log::{Change as LogChange, LogWriter};
 use todana_record::{Meta, Timestamp};
 
 /// What becomes of a key: a record's metadata, its version left out, and value, or nothing.
@@ -12,6 +18,26 @@ struct Change<'c> {
     record: Option<(Meta, [&'c [u8]; 2])>,
     /// A version that stays or was given; none for a new one.
     version: Option<u64>,
+}
+
+impl Change<'_> {
+    /// No fewer bytes than it takes in the log.
+    fn len_max(&self, key: &[u8]) -> usize {
+        self.entry(key).len_max()
+    }
+
+    /// It as an entry of the log.
+    fn entry<'c>(&'c self, key: &'c [u8]) -> LogChange<'c> {
+        match &self.record {
+            Some((meta, value)) => LogChange {
+                version: self.version,
+                key,
+                value: *value,
+                ..LogChange::of_store(Fields::put(meta))
+            },
+            None => LogChange { key, ..LogChange::of_store(Fields::of(Operation::Remove)) },
+        }
+    }
 }
 
 fn given(version: NewVersion) -> Option<u64> {
@@ -67,27 +93,46 @@ impl Tree {
         }
     }
 
-    /// Makes a change of a key in its leaf, which readers do not see yet; gives the version that the record
-    /// has afterwards.
+    /// Logs a change for which room was made, and makes it in the key's leaf; readers do not see it yet. Gives its
+    /// sequence, and the version that the record has afterwards.
     fn make<'a>(
         &'a self,
         writer: &mut Writer,
         pin: &'a Pin,
-        place: Place<'a>,
+        spot: Spot<'a>,
+        key: &[u8],
         change: &mut Change<'_>,
-        (key, sequence): (&[u8], u64),
-    ) -> u64 {
-        let mut given = 0;
+    ) -> Result<(u64, u64), Error> {
+        let sequence = writer.next_sequence();
+        let mut version = 0;
         if let Some((meta, _)) = &mut change.record {
-            meta.version = match self.options.versions {
-                true => change.version.unwrap_or(sequence),
-                false => 0,
-            };
-            given = meta.version;
+            change.version = self.options.versions.then(|| change.version.unwrap_or(sequence));
+            version = change.version.unwrap_or_default();
+            meta.version = version;
+        }
+        if let Some(log) = &mut writer.log {
+            log.append(&change.entry(key))?;
         }
         let record = change.record.as_ref().map(|(meta, value)| (meta, *value));
-        writer.change(&self.shared, pin, place, &New { key, record, sequence });
-        given
+        let made = writer.change(&self.shared, pin, spot, &New { key, record, sequence });
+        // It is logged: the store has to be opened again to have it.
+        made.map_err(|error| Error::Poisoned(error.to_string()))?;
+        Ok((sequence, version))
+    }
+
+    /// Makes room in the log for changes.
+    fn make_room(
+        &self,
+        writer: &mut Writer,
+        (len_max, count): (usize, usize),
+        grows: bool,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(log) = &mut writer.log else { return self.must_be_memory() };
+        if grows {
+            log.refuse_when_short(len_max)?;
+        }
+        log.reserve(len_max, count, now)
     }
 
     pub(crate) fn update_one(
@@ -96,20 +141,25 @@ impl Tree {
         now: Timestamp,
         mutation: &mut dyn Mutation,
     ) -> Result<Applied, Error> {
-        let mut writer = self.writing.lock();
         let pin = pin();
-        let place = writer.seek(&self.shared, &pin, key);
-        let current = place.record.filter(|record| !record.meta.expiry.is_past(now));
-        let view = current.as_ref().map(|record| record.view(key, 1));
+        if self.files.is_some() {
+            // What has to be read is read without the lock.
+            self.look_up(&pin, key)?;
+        }
+        let mut writer = self.writing.lock();
+        let spot = writer.seek(&self.shared, &pin, key)?;
+        let current = spot.record.filter(|record| !record.meta.expiry.is_past(now));
+        let view = current.as_ref().map(|record| record.view(key, self.incarnation()));
         let edit = mutation.evaluate(view.as_ref());
         let version = view.map_or(0, |view| view.meta.version);
         let Some(mut change) = change(&edit, current.as_ref())? else {
             return Ok(Applied { position: self.position(writer.last), version });
         };
         self.check_memory(&writer, &edit)?;
-        let sequence = writer.last + 1;
-        let version = self.make(&mut writer, &pin, place, &mut change, (key, sequence));
-        Ok(Applied { position: self.finish(sequence), version })
+        let room = (change.len_max(key), 1);
+        self.make_room(&mut writer, room, change.record.is_some(), now)?;
+        let (sequence, version) = self.make(&mut writer, &pin, spot, key, &mut change)?;
+        self.done(writer, sequence, version)
     }
 
     pub(crate) fn update_unit(
@@ -120,17 +170,16 @@ impl Tree {
     ) -> Result<Applied, Error> {
         let mut writer = self.writing.lock();
         let pin = pin();
-        let records: Vec<Option<Stored<'_>>> = keys
-            .iter()
-            .map(|key| {
-                let record = writer.seek(&self.shared, &pin, key).record;
-                record.filter(|record| !record.meta.expiry.is_past(now))
-            })
-            .collect();
+        let mut records: Vec<Option<Stored<'_>>> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let record = writer.seek(&self.shared, &pin, key)?.record;
+            records.push(record.filter(|record| !record.meta.expiry.is_past(now)));
+        }
+        let incarnation = self.incarnation();
         let views: Vec<Option<View<'_>>> = records
             .iter()
             .zip(keys)
-            .map(|(record, key)| record.as_ref().map(|record| record.view(key, 1)))
+            .map(|(record, key)| record.as_ref().map(|record| record.view(key, incarnation)))
             .collect();
         let edits = mutation.evaluate(&views);
         let mut changes = Vec::with_capacity(keys.len());
@@ -138,15 +187,90 @@ impl Tree {
             self.check_memory(&writer, edit)?;
             changes.extend(change(edit, record.as_ref())?.map(|change| (*key, change)));
         }
-        let mut sequence = writer.last;
-        for (key, change) in &mut changes {
-            sequence += 1;
-            let place = writer.seek(&self.shared, &pin, key);
-            self.make(&mut writer, &pin, place, change, (key, sequence));
+        if changes.is_empty() {
+            return Ok(Applied { position: self.position(writer.last), version: 0 });
         }
-        let position =
-            if changes.is_empty() { self.position(sequence) } else { self.finish(sequence) };
-        writer.let_go(&self.shared);
-        Ok(Applied { position, version: 0 })
+        let number = changes.len() as u64;
+        let mark = LogChange::of_store(Fields { number, ..Fields::of(Operation::Unit) });
+        let len_max: usize = changes.iter().map(|(key, change)| change.len_max(key)).sum();
+        let grows = changes.iter().any(|(_, change)| change.record.is_some());
+        let room = (len_max + mark.len_max(), changes.len() + 1);
+        self.make_room(&mut writer, room, grows, now)?;
+        if let Some(log) = &mut writer.log {
+            log.append(&mark)?;
+        }
+        let mut last = writer.last;
+        for (key, change) in &mut changes {
+            let spot = writer.seek(&self.shared, &pin, key);
+            let spot = spot.map_err(|error| Error::Poisoned(error.to_string()))?;
+            (last, _) = self.make(&mut writer, &pin, spot, key, change)?;
+        }
+        self.done(writer, last, 0)
+    }
+
+    /// Ends an update: shows it, and has the log written when it is much.
+    pub(crate) fn done(
+        &self,
+        mut writer: MutexGuard<'_, Writer>,
+        sequence: u64,
+        version: u64,
+    ) -> Result<Applied, Error> {
+        let position = self.finish(&mut writer, sequence);
+        let behind = writer.log.as_ref().map_or(0, |log| log.retired.len());
+        let wants = writer.log.as_mut().is_some_and(LogWriter::wants_writing);
+        // What was changed since the last checkpoint cannot be let go of.
+        let is_tight = writer.budget > 0 && writer.leaf_bytes > writer.budget;
+        drop(writer);
+        if let Some(files) = &self.files {
+            files.log.after_append(self, wants, behind)?;
+            if wants {
+                self.want_checkpoint(sequence, is_tight);
+            }
+        }
+        Ok(Applied { position, version })
+    }
+
+    /// Logs that a range is removed; gives the sequence of that.
+    pub(crate) fn log_range(
+        &self,
+        writer: &mut Writer,
+        range: &Range<'_>,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let sequence;
+        if writer.log.is_some() {
+            let bounds = RangeBytes::of(range);
+            let entry = LogChange {
+                key: bounds.from,
+                value: [&bounds.form, bounds.to],
+                ..LogChange::of_store(Fields::of(Operation::RemoveRange))
+            };
+            self.make_room(writer, (entry.len_max(), 1), false, now)?;
+            sequence = writer.next_sequence();
+            if let Some(log) = &mut writer.log {
+                log.append(&entry)?;
+            }
+        } else {
+            self.must_be_memory()?;
+            sequence = writer.next_sequence();
+        }
+        Ok(sequence)
+    }
+
+    /// Logs something that concerns no key; gives its sequence.
+    pub(crate) fn log_of_store(
+        &self,
+        writer: &mut Writer,
+        fields: Fields,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let entry = LogChange::of_store(fields);
+        self.make_room(writer, (entry.len_max(), 1), false, now)?;
+        let sequence = writer.next_sequence();
+        if let Some(log) = &mut writer.log {
+            let number = if fields.operation == Operation::Flush { sequence } else { 0 };
+            log.append(&LogChange::of_store(Fields { number, ..fields }))?;
+        }
+        Ok(sequence)
     }
 }

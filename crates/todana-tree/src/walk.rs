@@ -1,12 +1,12 @@
 //! Walking through records in order, as of one moment.
 
-use crate::delta::Sorted;
+use crate::delta::{Sorted, tag_of};
 use crate::leaf::Leaf;
-use crate::shared::Shared;
+use crate::shared::{End, Shared};
 use crate::stored::Stored;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
-use todana_engine::{Direction, Range};
+use todana_engine::{Direction, Error, Range};
 use todana_io::epoch::pin;
 
 /// A moment that stays as it is while this lives.
@@ -14,19 +14,31 @@ use todana_io::epoch::pin;
 pub(crate) struct Moment {
     pub(crate) shared: Arc<Shared>,
     pub(crate) sequence: u64,
+    /// The store's.
+    pub(crate) incarnation: u32,
+    is_over: bool,
 }
 
 impl Moment {
-    /// The present moment.
-    pub(crate) fn now(shared: &Arc<Shared>) -> Moment {
+    /// The present moment of a store in an incarnation.
+    pub(crate) fn now(shared: &Arc<Shared>, incarnation: u32) -> Moment {
         let sequence = shared.snapshots.register(&shared.applied);
-        Moment { shared: shared.clone(), sequence }
+        Moment { shared: shared.clone(), sequence, incarnation, is_over: false }
+    }
+}
+
+impl Moment {
+    /// Ends it before it is dropped: nothing can be looked at any more.
+    pub(crate) fn end(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.shared.snapshots.release(self.sequence);
+        }
     }
 }
 
 impl Drop for Moment {
     fn drop(&mut self) {
-        self.shared.snapshots.release(self.sequence);
+        self.end();
     }
 }
 
@@ -35,7 +47,15 @@ pub(crate) type Visit<'v> = dyn FnMut(&[u8], &Stored<'_>) -> ControlFlow<()> + '
 
 impl Moment {
     /// Visits the records of a range, leaf by leaf, until the visitor breaks.
-    pub(crate) fn walk(&self, range: &Range<'_>, direction: Direction, visit: &mut Visit<'_>) {
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn walk(
+        &self,
+        range: &Range<'_>,
+        direction: Direction,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Error> {
         let mut key = Vec::new();
         // Where the leaf that was visited last ends.
         let mut end: Option<Vec<u8>> = None;
@@ -46,13 +66,13 @@ impl Moment {
                 (Some(end), Direction::Backward) => Range { to: Bound::Excluded(end), ..*range },
             };
             if range.is_empty() {
-                return;
+                return Ok(());
             }
             let pin = pin();
-            let reached = match direction {
+            let way = match direction {
                 Direction::Forward => {
                     let from = key_of(range.from).unwrap_or_default();
-                    self.shared.reach(&pin, self.sequence, |inner| inner.find(from), 1)
+                    self.shared.way(&pin, self.sequence, |inner| inner.find(from), 1)
                 }
                 Direction::Backward => {
                     let before = |inner: &crate::inner::Inner| match range.to {
@@ -60,22 +80,53 @@ impl Moment {
                         Bound::Excluded(to) => inner.find_before(to),
                         Bound::Unbounded => inner.len() - 1,
                     };
-                    self.shared.reach(&pin, self.sequence, before, 0)
+                    self.shared.way(&pin, self.sequence, before, 0)
                 }
             };
-            // A registered moment is there.
-            let Some(reached) = reached else { return };
-            let part = Part::new(reached.leaf, self.sequence, &range);
+            // Who walks through everything does not fill the memory with it.
+            let read;
+            let leaf = match way.end {
+                End::Leaf(leaf) => leaf,
+                End::Page(place) => {
+                    read = self.shared.read(place)?;
+                    &read
+                }
+                // A registered moment is there.
+                End::Gone => return Ok(()),
+            };
+            let part = Part::new(leaf, self.sequence, &range);
             let walked = match direction {
                 Direction::Forward => part.forward(&mut key, visit),
                 Direction::Backward => part.backward(&mut key, visit),
             };
             if walked.is_break() {
-                return;
+                return Ok(());
             }
-            let Some(bound) = reached.bound() else { return };
+            let Some(bound) = way.bound() else { return Ok(()) };
             end = Some(bound);
         }
+    }
+
+    /// Looks a key up.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn get<T>(
+        &self,
+        key: &[u8],
+        show: impl FnOnce(Option<Stored<'_>>) -> T,
+    ) -> Result<T, Error> {
+        let pin = pin();
+        let read;
+        let leaf = match self.shared.leaf(&pin, key, self.sequence) {
+            End::Leaf(leaf) => Some(leaf),
+            End::Page(place) => {
+                read = self.shared.read(place)?;
+                Some(&read)
+            }
+            End::Gone => None,
+        };
+        Ok(show(leaf.and_then(|leaf| leaf.find(key, tag_of(key), self.sequence))))
     }
 }
 

@@ -6,14 +6,17 @@ use crate::delta::{self, Seat, tag_of};
 use crate::inner::{Branch, CHILDREN_MAX, Inner, separator};
 use crate::leaf::{LEAF_LEN, Leaf};
 use crate::merge;
+use crate::pages::Pages;
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
 use crate::stored::Stored;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use todana_engine::Error;
 use todana_io::epoch::Pin;
 use todana_io::{Slab, SlabWriter};
+use todana_log::LogWriter;
 use todana_record::Meta;
 
 /// A node on the way down, and the place of the child that it went on to.
@@ -46,7 +49,15 @@ pub(crate) struct Writer {
     is_keeping: bool,
     /// What was replaced just now, and the node that leads to it.
     gone: Vec<(Child, Child)>,
-    bytes: u64,
+    /// Bytes of leaves, and of other nodes.
+    pub(crate) leaf_bytes: u64,
+    inner_bytes: u64,
+    /// Bytes of leaves in memory above which leaves are let go of that are safe on disk; 0 for no bound.
+    pub(crate) budget: u64,
+    /// Where the next leaf to be let go of is looked for.
+    pub(crate) hand: Vec<u8>,
+    /// Where changes are logged; none in a store without files, or read only.
+    pub(crate) log: Option<LogWriter>,
     /// Sequence of the last change, applied or not.
     pub(crate) last: u64,
     pub(crate) records: u64,
@@ -55,7 +66,7 @@ pub(crate) struct Writer {
 
 /// The leaf that a key belongs to, and what it has of the key.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Spot<'a> {
     pub(crate) number: u32,
     pub(crate) leaf: &'a Leaf,
     /// Where its block has the key or would have it.
@@ -73,17 +84,20 @@ pub(crate) struct New<'n> {
 }
 
 impl Writer {
-    /// An empty tree.
-    pub(crate) fn new() -> (Shared, Writer) {
+    /// An empty tree as of a sequence.
+    pub(crate) fn new(pages: Option<Pages>, sequence: u64) -> (Shared, Writer) {
         let inners = Slab::new();
         let mut leaves = Slab::new();
-        let root = leaves.insert(Leaf::new(Block::empty(), 0, Child::None));
+        let root = Leaf::new(Block::empty(), sequence, Child::None);
+        let leaf_bytes = root.len() as u64;
+        let root = leaves.insert(root);
         let shared = Shared {
             inners: inners.slab().clone(),
             leaves: leaves.slab().clone(),
             root: AtomicU64::new(Child::Leaf(root).word()),
-            applied: AtomicU64::new(0),
+            applied: AtomicU64::new(sequence),
             snapshots: Snapshots::new(),
+            pages,
         };
         let writer = Writer {
             inners,
@@ -93,62 +107,93 @@ impl Writer {
             kept: VecDeque::new(),
             is_keeping: false,
             gone: Vec::new(),
-            bytes: 0,
-            last: 0,
+            leaf_bytes,
+            inner_bytes: 0,
+            budget: 0,
+            hand: Vec::new(),
+            log: None,
+            last: sequence,
             records: 0,
             stored: 0,
         };
         (shared, writer)
     }
 
-    /// The present leaf of a key. The way to it is remembered until the next call.
-    pub(crate) fn seek<'a>(&mut self, shared: &'a Shared, pin: &'a Pin, key: &[u8]) -> Place<'a> {
-        self.path.clear();
-        let mut child = Child::of(shared.root.load(Ordering::Relaxed));
+    /// The present leaf of a key, read from its page if need be. The way to it is remembered until the next call.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn seek<'a>(
+        &mut self,
+        shared: &'a Shared,
+        pin: &'a Pin,
+        key: &[u8],
+    ) -> Result<Spot<'a>, Error> {
         loop {
-            match child {
-                Child::Inner(number) => {
-                    let Some(inner) = shared.inners.get(pin, number) else { break };
-                    let at = inner.find(key);
-                    self.path.push(Step { inner: number, at });
-                    child = inner.child(at);
-                }
+            match self.go(shared, pin, key) {
                 Child::Leaf(number) => {
                     let Some(leaf) = shared.leaves.get(pin, number) else { break };
                     let (seat, record) = leaf.seek(key, tag_of(key));
-                    return Place { number, leaf, seat, record };
+                    return Ok(Spot { number, leaf, seat, record });
                 }
-                Child::None => break,
+                Child::Page(place) => {
+                    let leaf = shared.read(place)?;
+                    self.put_leaf(shared, leaf);
+                }
+                Child::Inner(_) | Child::None => break,
             }
         }
         unreachable!("the present nodes lead to leaves")
     }
 
+    /// Goes down to a key's leaf, in memory or not.
+    pub(crate) fn go(&mut self, shared: &Shared, pin: &Pin, key: &[u8]) -> Child {
+        self.path.clear();
+        let mut child = Child::of(shared.root.load(Ordering::Relaxed));
+        while let Child::Inner(number) = child {
+            let Some(inner) = shared.inners.get(pin, number) else { break };
+            let at = inner.find(key);
+            self.path.push(Step { inner: number, at });
+            child = inner.child(at);
+        }
+        child
+    }
+
+    /// Puts a leaf that was read in the place of its page, where the way went last.
+    pub(crate) fn put_leaf(&mut self, shared: &Shared, leaf: Leaf) {
+        self.leaf_bytes += leaf.len() as u64;
+        let new = Child::Leaf(self.leaves.insert(leaf));
+        self.put_in_place(shared, self.path.len(), new);
+    }
+
     /// Makes a change of a key in the leaf that was sought last for it. The caller says when readers may
     /// see it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; nothing has changed then.
     pub(crate) fn change<'a>(
         &mut self,
         shared: &'a Shared,
         pin: &'a Pin,
-        mut place: Place<'a>,
+        mut spot: Spot<'a>,
         new: &New<'_>,
-    ) {
+    ) -> Result<(), Error> {
         let New { key, record, sequence } = *new;
-        let was_there = place.record.is_some();
+        let was_there = spot.record.is_some();
         let len = record.map_or_else(
             || delta::len_max(key, &Meta::default(), 0),
             |(meta, value)| delta::len_max(key, meta, value[0].len() + value[1].len()),
         );
-        if place.leaf.delta().is_some_and(|delta| !delta.has_room(len)) {
-            self.renew(shared, pin, place);
-            place = self.seek(shared, pin, key);
+        if spot.leaf.delta().is_some_and(|delta| !delta.has_room(len)) {
+            self.renew(shared, pin, spot);
+            spot = self.seek(shared, pin, key)?;
         }
-        if place.leaf.delta().is_none() {
-            let before = place.leaf.len();
-            place.leaf.delta_for(len);
-            self.bytes += (place.leaf.len() - before) as u64;
+        if spot.leaf.delta().is_none() {
+            let before = spot.leaf.len();
+            spot.leaf.delta_for(len);
+            self.leaf_bytes += (spot.leaf.len() - before) as u64;
         }
-        place.leaf.delta_for(len).append(sequence, key, record, place.seat);
+        spot.leaf.delta_for(len).append(sequence, key, record, spot.seat);
         self.last = sequence;
         self.stored += u64::from(record.is_some());
         match (was_there, record.is_some()) {
@@ -156,6 +201,12 @@ impl Writer {
             (true, false) => self.count(-1),
             _ => {}
         }
+        Ok(())
+    }
+
+    /// The sequence that the next change has; the log may have to make room for it first.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.log.as_ref().map_or(self.last + 1, LogWriter::next_sequence)
     }
 
     /// Adds to the counts on the way to the leaf.
@@ -169,13 +220,13 @@ impl Writer {
     }
 
     /// Makes a leaf anew with its changes; the way to it has to be the last one sought.
-    fn renew(&mut self, shared: &Shared, pin: &Pin, place: Place<'_>) {
+    fn renew(&mut self, shared: &Shared, pin: &Pin, place: Spot<'_>) {
         self.begin(shared);
         self.renew_leaf(shared, pin, place);
         self.end();
     }
 
-    fn renew_leaf(&mut self, shared: &Shared, pin: &Pin, place: Place<'_>) {
+    fn renew_leaf(&mut self, shared: &Shared, pin: &Pin, place: Spot<'_>) {
         let leaf = place.leaf;
         let sorted = leaf.delta().map(|delta| delta.sorted(delta.count()));
         let Some(sorted) = sorted else { return };
@@ -239,13 +290,13 @@ impl Writer {
 
     fn insert_leaf(&mut self, block: Block, before: Child) -> Child {
         let leaf = Leaf::new(block, self.last, before);
-        self.bytes += leaf.len() as u64;
+        self.leaf_bytes += leaf.len() as u64;
         Child::Leaf(self.leaves.insert(leaf))
     }
 
-    fn insert_inner(&mut self, branches: &[Branch], before: Child) -> Child {
+    pub(crate) fn insert_inner(&mut self, branches: &[Branch], before: Child) -> Child {
         let inner = Inner::new(branches, &mut self.builder, self.last, before);
-        self.bytes += inner.byte_len() as u64;
+        self.inner_bytes += inner.byte_len() as u64;
         Child::Inner(self.inners.insert(inner))
     }
 
@@ -256,7 +307,7 @@ impl Writer {
     }
 
     /// Makes a node the child that the way leads to at a depth.
-    fn put_in_place(&self, shared: &Shared, depth: usize, new: Child) {
+    pub(crate) fn put_in_place(&self, shared: &Shared, depth: usize, new: Child) {
         match depth.checked_sub(1).and_then(|depth| self.path.get(depth)) {
             None => shared.root.store(new.word(), Ordering::Release),
             Some(step) => {
@@ -369,17 +420,17 @@ impl Writer {
         self.gone.push((holder, gone));
     }
 
-    fn retire(&mut self, child: Child) {
+    pub(crate) fn retire(&mut self, child: Child) {
         match child {
             Child::Leaf(number) => {
-                self.bytes -= self.leaves.get(number).map_or(0, Leaf::len) as u64;
+                self.leaf_bytes -= self.leaves.get(number).map_or(0, Leaf::len) as u64;
                 self.leaves.retire(number);
             }
             Child::Inner(number) => {
-                self.bytes -= self.inners.get(number).map_or(0, Inner::byte_len) as u64;
+                self.inner_bytes -= self.inners.get(number).map_or(0, Inner::byte_len) as u64;
                 self.inners.retire(number);
             }
-            Child::None => {}
+            Child::Page(_) | Child::None => {}
         }
     }
 
@@ -393,7 +444,7 @@ impl Writer {
             let before = match kept.holder {
                 Child::Leaf(number) => self.leaves.get(number).map(|leaf| &leaf.before),
                 Child::Inner(number) => self.inners.get(number).map(|inner| &inner.before),
-                Child::None => None,
+                Child::Page(_) | Child::None => None,
             };
             if let Some(before) = before {
                 before.store(Child::None.word(), Ordering::Release);
@@ -429,6 +480,6 @@ impl Writer {
 
     /// Bytes of nodes that are there now or kept for snapshots.
     pub(crate) fn byte_len(&self) -> u64 {
-        self.bytes
+        self.leaf_bytes + self.inner_bytes
     }
 }

@@ -481,6 +481,7 @@ fn apply_to(
             old.meta = *meta;
         }
         Effect::Remove { key } | Effect::Evict { key } => drop(map.remove(*key)),
+        Effect::RemoveRange { range } => map.retain(|key, _| !range.contains(key)),
         Effect::Flush { .. } | Effect::FlushDue { .. } => {}
         Effect::Unit(effects) => {
             effects.iter().try_for_each(|effect| apply_to(map, effect, now))?;

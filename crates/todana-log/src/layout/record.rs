@@ -26,6 +26,8 @@ pub enum Operation {
     FlushDue,
     /// As many of the following entries as the value says belong together.
     Unit,
+    /// The keys of a range have none: from the entry's key to what its value says ([`RangeBytes`](crate::layout::range::RangeBytes)).
+    RemoveRange,
 }
 
 const OPERATION_MASK: u8 = 0b111;
@@ -47,6 +49,7 @@ impl Operation {
             Operation::FlushDue => 4,
             Operation::Unit => 5,
             Operation::PutBlob => 6,
+            Operation::RemoveRange => 7,
         }
     }
 
@@ -64,6 +67,7 @@ impl Operation {
             4 => Some(Operation::FlushDue),
             5 => Some(Operation::Unit),
             6 => Some(Operation::PutBlob),
+            7 => Some(Operation::RemoveRange),
             _ => None,
         }
     }
@@ -186,7 +190,7 @@ fn parse_any(bytes: &[u8]) -> Option<Record<'_>> {
     }
     let (mut key_len, mut value_len, mut count) = (0, 0, 0);
     match operation {
-        Operation::Put | Operation::PutBlob => {
+        Operation::Put | Operation::PutBlob | Operation::RemoveRange => {
             key_len = number(bytes, &mut at)?;
             value_len = number(bytes, &mut at)?;
         }
@@ -309,7 +313,7 @@ impl Fields {
             out.push(self.kind.0);
         }
         match self.operation {
-            Operation::Put | Operation::PutBlob => {
+            Operation::Put | Operation::PutBlob | Operation::RemoveRange => {
                 out.varint(key_len as u64);
                 out.varint(value_len as u64);
             }
