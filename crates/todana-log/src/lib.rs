@@ -40,6 +40,7 @@
 
 mod blocks;
 mod change;
+pub mod check;
 mod close;
 mod codec;
 mod commit;

@@ -2,6 +2,7 @@
 //! some of them in units; a checkpoint says up to where it has counted. After any loss of power what the log
 //! replays has to go on there, without a gap, and with everything that was acknowledged.
 
+use crate::check::Survey;
 use crate::layout::identity::StoreKind;
 use crate::layout::record::{Fields, Operation};
 use crate::{Change, Log, LogOptions, LogStream, LogWriter, Mode, Owner, Recovered};
@@ -278,6 +279,31 @@ fn a_log_that_is_missing_is_noticed() {
     let name = crate::file_name(logs[1], crate::layout::header::SegmentKind::Log);
     disk.remove(&Path::new(STORE).join(name)).unwrap();
     assert!(matches!(Counting::open(&disk), Err(Error::Corrupt(_))));
+}
+
+#[test]
+fn a_check_finds_flips_and_nothing_else() {
+    let disk = SimDisk::new(14);
+    let mut counting = Counting::open(&disk).unwrap();
+    counting.live(14, 60).unwrap();
+    counting.log.close(&counting.writer).unwrap();
+    drop(counting);
+    let check = || {
+        let directory = Path::new(STORE);
+        let survey = Survey::of(StoreKind::TREE, &disk, directory, None, None, &mut |_, _| {});
+        survey.unwrap().checked
+    };
+    let checked = check();
+    assert!(checked.is_closed && checked.findings.is_empty(), "{:?}", checked.findings);
+    let files = disk.files(STORE);
+    let logs = files.iter().filter(|(name, _)| name.ends_with(".log"));
+    for (number, (name, len)) in (1..).zip(logs) {
+        let bytes = disk.content(Path::new(STORE).join(name)).unwrap();
+        disk.flip_bit(Path::new(STORE).join(name), number * 97 % len, 3);
+        let checked = check();
+        assert!(checked.is_damaged() && checked.findings[0].file == *name, "{name}");
+        disk.replace_content(Path::new(STORE).join(name), &bytes);
+    }
 }
 
 #[test]
