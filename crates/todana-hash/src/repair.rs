@@ -234,7 +234,7 @@ impl Salvage {
                 self.due(sequence, Expiry::NEVER);
             }
             Operation::FlushDue => self.due(sequence, entry.expiry),
-            Operation::Unit => {}
+            Operation::Unit | Operation::Own => {}
             Operation::Put | Operation::PutBlob | Operation::Remove => {
                 let (offset, len) = (u32::try_from(offset), u32::try_from(entry.len));
                 if let (Ok(offset), Ok(len)) = (offset, len) {

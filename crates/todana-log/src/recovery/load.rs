@@ -174,7 +174,11 @@ impl Opening {
                         (summary.cut, summary.flush_due) = (entry.number, Expiry::NEVER);
                     }
                     Operation::FlushDue => summary.flush_due = entry.expiry,
-                    Operation::Put | Operation::PutBlob | Operation::Remove | Operation::Unit => {}
+                    Operation::Put
+                    | Operation::PutBlob
+                    | Operation::Remove
+                    | Operation::Unit
+                    | Operation::Own => {}
                 }
                 offset += entry.len;
                 left = left.get(entry.len..).unwrap_or_default();
