@@ -93,7 +93,7 @@ impl Counting {
                 let fields = if is_own { own } else { Fields::put(&Meta::default()) };
                 Change { key, value: [&value, &[]], ..Change::of_store(fields) }
             });
-            let mark = Change::of_store(Fields { number: count, ..Fields::of(Operation::Unit) });
+            let mark = Change::unit(count);
             let changes: Vec<_> = (count > 1).then_some(mark).into_iter().chain(changes).collect();
             let len_max = changes.iter().map(Change::len_max).sum();
             let done = writer.reserve(len_max, changes.len(), now).and_then(|()| {
@@ -148,34 +148,55 @@ impl Counting {
     }
 }
 
+/// Has every operation of a workload go wrong in this way, looks at what is left, and at what is left of a
+/// short life after that; gives how many operations there were and logs given up.
+fn every_operation(seed: u64, fault: Fault) -> (u64, usize) {
+    let disk = SimDisk::new(seed);
+    let given_up = Counting::open(&disk).unwrap().live(seed, 60).unwrap();
+    let operations = disk.operations();
+    for at in 0..operations {
+        let what = format!("seed {seed}, {fault:?} at {at}");
+        let disk = SimDisk::new(seed);
+        disk.fail_at(at, fault);
+        let (mut safe, mut next) = (0, 0);
+        if let Ok(mut counting) = Counting::open(&disk) {
+            let _ = counting.live(seed, 60);
+            (safe, next) = (counting.safe, counting.next);
+        }
+        let left = match fault {
+            Fault::PowerOff => disk.crash(at),
+            _ if at % 2 == 0 => disk.crash(at),
+            _ => disk.kill(),
+        };
+        let mut counting = Counting::open(&left).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found = counting.next;
+        assert!(found >= safe && found <= next, "{what}: {safe} <= {found} <= {next}");
+        counting.live(seed + 1, 5).unwrap();
+        counting.sync().unwrap();
+        let next = counting.next;
+        let again = Counting::open(&left.crash(at + 1)).unwrap();
+        assert_eq!(again.next, next, "{what}, a second time");
+    }
+    (operations, given_up)
+}
+
 #[test]
 fn every_loss_of_power_leaves_a_prefix_with_everything_acknowledged() {
     let (mut points, mut given_up) = (0, 0);
     for seed in 0..4 {
-        let disk = SimDisk::new(seed);
-        given_up += Counting::open(&disk).unwrap().live(seed, 60).unwrap();
-        for at in 0..disk.operations() {
-            let disk = SimDisk::new(seed);
-            disk.fail_at(at, Fault::PowerOff);
-            let (mut safe, mut next) = (0, 0);
-            if let Ok(mut counting) = Counting::open(&disk) {
-                let _ = counting.live(seed, 60);
-                (safe, next) = (counting.safe, counting.next);
-            }
-            let left = disk.crash(at);
-            let mut counting = Counting::open(&left).unwrap();
-            assert!(counting.next >= safe && counting.next <= next, "seed {seed}, operation {at}");
-            // And so a second time, with a life in between.
-            counting.live(seed + 1, 5).unwrap();
-            counting.sync().unwrap();
-            let next = counting.next;
-            let again = Counting::open(&left.crash(at + 1)).unwrap();
-            assert_eq!(again.next, next, "seed {seed}, operation {at}");
-            points += 1;
-        }
+        let of_seed = every_operation(seed, Fault::PowerOff);
+        (points, given_up) = (points + of_seed.0, given_up + of_seed.1);
     }
     println!("{points} crash points, {given_up} logs given up");
     assert!(points > 300 && given_up > 10);
+}
+
+#[test]
+fn every_operation_that_fails_leaves_a_prefix_with_everything_acknowledged() {
+    for seed in 4..7 {
+        every_operation(seed, Fault::Error);
+        every_operation(seed, Fault::Full);
+    }
 }
 
 #[test]
