@@ -1,7 +1,7 @@
 //! The trait that every engine implements.
 
 use crate::{
-    Effect, Error, Found, Mutation, Snapshot, Staged, Statistics, StoreClock, StreamError,
+    Effect, Error, Found, Mutation, Ordered, Snapshot, Staged, Statistics, StoreClock, StreamError,
     UnitMutation, UpdateStream, View,
 };
 use std::sync::Arc;
@@ -199,6 +199,11 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// As [`update`](Engine::update).
     fn flush(&self, due: Option<Timestamp>, now: Timestamp) -> Result<Position, Error>;
+
+    /// What it can do besides, if it keeps its keys in order.
+    fn ordered(&self) -> Option<&dyn Ordered> {
+        None
+    }
 
     /// Names of the engine's background work. The engine owns no threads; the caller runs them.
     fn jobs(&self) -> &'static [&'static str];

@@ -38,6 +38,7 @@ mod edit;
 mod effect;
 mod engine;
 mod error;
+mod ordered;
 mod statistics;
 mod stream;
 mod view;
@@ -49,6 +50,7 @@ pub use engine::{
     Applied, Cursor, Engine, JobProgress, Level, Limits, Listener, Look, Progress, Token,
 };
 pub use error::Error;
+pub use ordered::{Direction, Moment, Ordered, Range, after_prefix};
 pub use statistics::{ClassStatistics, Statistics};
 pub use stream::{Snapshot, StreamError, UpdateStream};
 pub use view::{Absence, Access, Found, ReadValue, Spill, Staged, Value, View};

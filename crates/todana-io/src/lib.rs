@@ -15,10 +15,12 @@
 //! Modules: [`clock`] (wall and monotonic time), [`random`] (seeds and a small generator),
 //! [`files`] (whole small files: configuration, passwords, process ids), [`disk`] (what engines ask of
 //! a file system), [`system_disk`] (the machine's own), [`exchange`] (two names, swapped at once),
-//! [`mapping`] (files and huge pages as memory), [`arena`] (memory that is appended to while others read it), [`epoch`]
-//! (when such memory can be used again).
+//! [`mapping`] (files and huge pages as memory), [`arena`] and [`append`] (memory that is appended to while others
+//! read it), [`slab`] (numbered objects that others look at), [`epoch`] (when such memory can be used again).
 #![deny(unsafe_code)]
 
+#[expect(unsafe_code, reason = "memory that readers look at while it is written behind them")]
+pub mod append;
 #[expect(unsafe_code, reason = "memory that readers look at while others write behind it")]
 #[cfg(not(loom))]
 pub mod arena;
@@ -31,8 +33,12 @@ pub mod files;
 #[expect(unsafe_code, reason = "memory that safe code cannot ask for")]
 pub mod mapping;
 pub mod random;
+#[expect(unsafe_code, reason = "objects that readers look at until nobody does any more")]
+#[cfg(not(loom))]
+pub mod slab;
 pub mod system_disk;
 
+pub use append::AppendBuffer;
 #[cfg(not(loom))]
 pub use arena::{Arena, Retired, SegmentWriter, huge_page_refusal};
 pub use clock::{AdjustableClock, Clock, SystemClock};
@@ -40,4 +46,6 @@ pub use disk::{Disk, DiskFile, Lock, Open};
 pub use exchange::exchange;
 pub use mapping::{Mapping, Tail, TailWriter, Words, prefetch};
 pub use random::{Generator, random_seed};
+#[cfg(not(loom))]
+pub use slab::{Slab, SlabWriter};
 pub use system_disk::SystemDisk;

@@ -5,7 +5,7 @@
 //! engine. Servers run them on the engine itself; a program that embeds a store has [`Store`].
 //!
 //! The crate is *not* an engine and knows no dialect. [`open`] takes a name: a directory ending in `.tdh`
-//! for a hash store on disk, `*` for memory, with options behind `#`.
+//! for a hash store on disk, `*` for memory, `+` for memory in the order of keys, with options behind `#`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -33,17 +33,21 @@
 
 mod named;
 pub mod operation;
+mod ordered;
 mod runner;
 mod store;
 mod transaction;
 
 pub use named::{Name, open};
+pub use ordered::{Moment, StoreCursor};
 pub use store::{Error, Record, Store, bytes_of};
 pub use todana_cache::{Cache, CacheOptions, MEMORY_LIMIT_MIN_BYTES};
 pub use todana_engine as engine;
+pub use todana_engine::{Direction, Range};
 pub use todana_hash::FORMAT as HASH_FORMAT;
 pub use todana_hash::{
     Checked, Finding, FlushPolicy, Hash, HashOptions, Mode, OnProgress, Repaired, Report, Rescued,
 };
 pub use todana_hash::{Codec, Lz4, Zstd};
+pub use todana_tree::{Tree, TreeOptions};
 pub use transaction::Transaction;

@@ -8,12 +8,15 @@ use todana_cache::{Cache, CacheOptions};
 use todana_engine::Engine;
 use todana_hash::{Codec, FlushPolicy, Hash, HashOptions, Lz4, Mode, Zstd};
 use todana_io::{Clock, SystemClock, SystemDisk};
+use todana_tree::{Tree, TreeOptions};
 
 /// Bytes of a store in memory, unless it says otherwise.
 const MEMORY_BYTES: u64 = 64 << 20;
 
 /// Options of stores in memory.
 const MEMORY_OPTIONS: &str = "memory=SIZE, evictions=on|off, cas=on|off";
+/// Options of ordered stores in memory.
+const ORDERED_OPTIONS: &str = "memory=SIZE, cas=on|off";
 /// Options of hash stores.
 const HASH_OPTIONS: &str = "flush=group|never|interval=TIME, cas=on|off, mode=create|existing|read, \
     map=on|off, space=PERCENT, compaction=SIZE (a second), stream=SIZE, \
@@ -24,6 +27,8 @@ const HASH_OPTIONS: &str = "flush=group|never|interval=TIME, cas=on|off, mode=cr
 pub enum Name {
     /// `*`: in memory.
     Memory(CacheOptions),
+    /// `+`: in memory, in the order of keys; nothing is evicted.
+    Ordered(TreeOptions),
     /// A directory that ends in `.tdh`, or any that is told to be one.
     Hash {
         /// The directory.
@@ -40,7 +45,7 @@ fn wrong(message: String) -> Error {
 }
 
 /// Opens a store by name: a directory ending in `.tdh` is a hash store on disk, which is made when there
-/// is none; `*` is memory. Options follow, each behind a `#`: `casket.tdh#flush=never#cas=off`.
+/// is none; `*` is memory, `+` is memory in the order of keys. Options follow, each behind a `#`: `casket.tdh#flush=never#cas=off`.
 ///
 /// A hash store waits for the disk after every change (`flush=group`) unless it is told otherwise. One
 /// process at a time has it open; `mode=read` reads besides.
@@ -64,12 +69,17 @@ impl Name {
                     CacheOptions { memory_limit_bytes: MEMORY_BYTES, ..CacheOptions::default() };
                 Name::Memory(options)
             }
+            "+" => {
+                let memory_limit_bytes = MEMORY_BYTES;
+                Name::Ordered(TreeOptions { memory_limit_bytes, ..TreeOptions::default() })
+            }
             _ if Path::new(path).extension().is_some_and(|extension| extension == "tdh") => {
                 Name::directory(Path::new(path))
             }
             _ => {
                 return Err(wrong(format!(
-                    "the store `{path}` has no known kind: NAME.tdh is a hash store, * is memory"
+                    "the store `{path}` has no known kind: NAME.tdh is a hash store, * is memory, \
+                     + is memory in the order of keys"
                 )));
             }
         };
@@ -106,7 +116,7 @@ impl Name {
     /// Whether a change that was acknowledged should be durable, unless somebody says otherwise.
     pub fn acknowledges_durable(&self) -> bool {
         match self {
-            Name::Memory(_) => false,
+            Name::Memory(_) | Name::Ordered(_) => false,
             Name::Hash { options, .. } => {
                 options.flush == FlushPolicy::Group && options.mode != Mode::ReadOnly
             }
@@ -116,10 +126,12 @@ impl Name {
     fn set(&mut self, option: &str, value: &str) -> Result<(), Error> {
         let known = match self {
             Name::Memory(_) => MEMORY_OPTIONS,
+            Name::Ordered(_) => ORDERED_OPTIONS,
             Name::Hash { .. } => HASH_OPTIONS,
         };
         let done = match self {
             Name::Memory(options) => set_memory(options, option, value),
+            Name::Ordered(options) => set_ordered(options, option, value),
             Name::Hash { options, map, .. } => set_hash(options, map, option, value),
         };
         match done {
@@ -148,6 +160,7 @@ impl Name {
     pub fn open_engine(self) -> Result<Arc<dyn Engine>, Error> {
         match self {
             Name::Memory(options) => Ok(Arc::new(Cache::new(options)?)),
+            Name::Ordered(options) => Ok(Arc::new(Tree::new(options))),
             Name::Hash { directory, options, map } => {
                 let disk = if map { SystemDisk::new() } else { SystemDisk::without_mappings() };
                 Ok(Arc::new(Hash::open(Arc::new(disk), &directory, options)?))
@@ -162,6 +175,14 @@ fn set_memory(options: &mut CacheOptions, option: &str, value: &str) -> Set {
     Some(match option {
         "memory" => bytes(value).map(|bytes| options.memory_limit_bytes = bytes),
         "evictions" => switch(value).map(|on| options.evictions = on),
+        "cas" => switch(value).map(|on| options.versions = on),
+        _ => return None,
+    })
+}
+
+fn set_ordered(options: &mut TreeOptions, option: &str, value: &str) -> Set {
+    Some(match option {
+        "memory" => bytes(value).map(|bytes| options.memory_limit_bytes = bytes),
         "cas" => switch(value).map(|on| options.versions = on),
         _ => return None,
     })

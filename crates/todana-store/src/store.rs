@@ -13,7 +13,7 @@ use todana_engine::{
     Value, View,
 };
 use todana_io::{Clock, SystemClock};
-use todana_record::{Expiry, Meta, Timestamp};
+use todana_record::{Expiry, Meta, Position, Timestamp};
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -144,7 +144,7 @@ impl Store {
         &self.engine
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.engine.clock().advance(self.clock.wall_ms())
     }
 
@@ -157,6 +157,14 @@ impl Store {
                 Ok(applied.version)
             }
             Progress::Pending(_) => Err(Error::WouldWait),
+        }
+    }
+
+    /// Waits until a change is as safe as this store's changes are when they return.
+    pub(crate) fn wait_for(&self, position: Position) -> Result<(), Error> {
+        match self.waits {
+            true => Ok(self.engine.sync_to(position)?),
+            false => Ok(()),
         }
     }
 

@@ -59,12 +59,20 @@ const HOUSE: &[Room] = &[
     room("todana-bench", &[]),
     room(
         "todana-store",
-        &["todana-cache", "todana-hash", "todana-engine", "todana-record", "todana-io"],
+        &[
+            "todana-cache",
+            "todana-hash",
+            "todana-tree",
+            "todana-engine",
+            "todana-record",
+            "todana-io",
+        ],
     ),
     room(
         "todana-hash",
         &["todana-log", "todana-engine", "todana-index", "todana-record", "todana-io"],
     ),
+    room("todana-tree", &["todana-log", "todana-engine", "todana-record", "todana-io"]),
     room("todana-log", &["todana-engine", "todana-record", "todana-io"]),
     room("todana-cache", &["todana-engine", "todana-index", "todana-record", "todana-io"]),
     room("todana-index", &["todana-io"]),
@@ -75,7 +83,13 @@ const HOUSE: &[Room] = &[
     room("todana-sim", &["todana-record", "todana-io"]),
     room("todana-record", &[]),
     Room {
-        unsafe_files: &["src/mapping.rs", "src/arena.rs", "src/epoch.rs"],
+        unsafe_files: &[
+            "src/mapping.rs",
+            "src/arena.rs",
+            "src/append.rs",
+            "src/slab.rs",
+            "src/epoch.rs",
+        ],
         ..room("todana-io", &[])
     },
     Room {

@@ -36,7 +36,7 @@ impl Place {
     pub(super) fn named(name: &str) -> Result<Place, Failure> {
         let (path, options) = name.split_once('#').unwrap_or((name, ""));
         let directory = Path::new(path);
-        let is_free = directory.extension().is_none() && !matches!(path, "" | "*");
+        let is_free = directory.extension().is_none() && !matches!(path, "" | "*" | "+");
         let parsed = match is_free || directory.join(IDENTITY).is_file() {
             // Its options are those of a hash store, whatever the directory is called.
             true => Name::directory(directory).with(options),
@@ -50,7 +50,7 @@ impl Place {
         };
         match parsed? {
             Name::Hash { directory, options, map } => Ok(Place { directory, options, map }),
-            Name::Memory(_) => {
+            Name::Memory(_) | Name::Ordered(_) => {
                 Err(Failure::because("a store in memory ends with its process: name one on disk"))
             }
         }
