@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use todana_engine::{Error, Progress, ReadValue, Spill, Staged, Value};
 use todana_io::{Disk, DiskFile, Open, random_seed};
 use todana_log::layout::reference::Reference;
-use todana_log::{Home, is_full};
+use todana_log::{Home, Meaning, is_full};
 
 /// Bytes of a piece.
 const PIECE_LEN: usize = 64 << 10;
@@ -213,21 +213,6 @@ impl BlobReader {
         Ok(BlobReader { file: disk.open(&path, Open::Read)?, reference })
     }
 
-    /// A long value in one piece; `None` when it is gone.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`].
-    pub(crate) fn read_whole(home: &Home, reference: Reference) -> Result<Option<Vec<u8>>, Error> {
-        let reader = match BlobReader::open(home, reference) {
-            Ok(reader) => reader,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::Corrupt(format!("a long value: {error}"))),
-        };
-        let mut value = Vec::with_capacity(usize::try_from(reference.len).unwrap_or(0));
-        reader.each_piece(|piece| value.extend_from_slice(piece))?;
-        Ok(Some(value))
-    }
-
     /// Its value, or as much as there is of one that nobody refers to, piece by piece.
     ///
     /// # Errors
@@ -282,6 +267,23 @@ impl ReadValue for BlobReader {
             filled += len;
         }
         Ok(Progress::Done(filled))
+    }
+}
+
+/// The blobs of a store, for its update stream.
+#[derive(Debug)]
+pub(crate) struct Blobs(pub(crate) Home);
+
+impl Meaning for Blobs {
+    fn long_value(&self, reference: Reference) -> Result<Option<Vec<u8>>, Error> {
+        let reader = match BlobReader::open(&self.0, reference) {
+            Ok(reader) => reader,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::Corrupt(format!("a long value: {error}"))),
+        };
+        let mut value = Vec::with_capacity(usize::try_from(reference.len).unwrap_or(0));
+        reader.each_piece(|piece| value.extend_from_slice(piece))?;
+        Ok(Some(value))
     }
 }
 

@@ -1,88 +1,15 @@
-//! Looking at a store's files without opening it: every checksum, and whether footers say what their
-//! frames say. Nothing is changed and nothing is locked, so a store may be in use meanwhile.
-//!
-//! *Damage* is what neither a crash nor a writer at work leaves: stored bytes are not what was written.
-//! *Unfinished* is what opening a store that was not closed cuts away by itself: an end that was never
-//! whole, so nothing that was acknowledged as durable.
-//!
-//! In a store with a codec a frame has two places: findings and walks go by bytes of the *file*, entries
-//! and whatever follows them by bytes of the *segment*.
-
-mod examine;
-mod files;
-mod walk;
+//! Looking at a store's files without opening it: what the log says of its segments, and the files of long
+//! values.
 
 use crate::Hash;
 use crate::blob::{BlobReader, parse_blob_name};
-use crate::open::KIND;
-use crate::unpack::{Dictionary, Unpacker};
-use examine::{Examiner, Look};
-pub(crate) use files::{SegmentFile, read_file, segments};
-use std::fmt;
-use std::ops::Range;
+use crate::open::{KIND, key_hash};
 use std::path::Path;
 use std::sync::Arc;
 use todana_engine::Error;
 use todana_io::Disk;
-use todana_log::layout::identity::Identity;
-use todana_log::{Codec, DICTIONARY, IDENTITY, dictionary_file_len, read_identity};
-pub(crate) use walk::{Footer, Stretch, Stretches};
-
-/// Times that a file is read before it is believed that a writer at work is not the reason.
-const LOOKS: u32 = 4;
-
-/// Something in a file that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Name of the file in the store's directory.
-    pub file: String,
-    /// First byte.
-    pub offset: u64,
-    /// Bytes.
-    pub len: u64,
-    /// What is wrong with them.
-    pub what: String,
-    /// Whether it is damage; else it is unfinished.
-    pub is_damage: bool,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding { file, offset, len, what, .. } = self;
-        match len {
-            0 => write!(out, "{file}: {what}"),
-            _ => write!(out, "{file}: {len} bytes from byte {offset} on: {what}"),
-        }
-    }
-}
-
-/// What a check has found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// What is not as it should be, file by file.
-    pub findings: Vec<Finding>,
-    /// Whether the store had been closed: if not, somebody has it open or a crash ended it.
-    pub is_closed: bool,
-    /// Files that were read.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// The codec that the frames were packed with, as far as anything says it; empty for none.
-    pub codec: String,
-    /// Packed frames whose checksums are right, but whose entries could not be looked at because the codec
-    /// was not given.
-    pub sealed_frames: u64,
-}
-
-impl Checked {
-    /// Whether stored bytes are not what was written.
-    pub fn is_damaged(&self) -> bool {
-        self.findings.iter().any(|finding| finding.is_damage)
-    }
-}
-
-/// Called with the bytes that were looked at and those that there are.
-pub type OnProgress<'p> = dyn FnMut(u64, u64) + 'p;
+use todana_log::Codec;
+use todana_log::check::{Checked, Finding, OnProgress, Survey};
 
 impl Hash {
     /// Verifies every checksum of a store's files, and footers against frames. A codec that is not built in
@@ -101,14 +28,6 @@ impl Hash {
     }
 }
 
-/// What a check has found, and what it has found out on its way.
-pub(crate) struct Survey {
-    pub(crate) checked: Checked,
-    /// Where it can be read.
-    pub(crate) identity: Option<Identity>,
-    pub(crate) unpacker: Unpacker,
-}
-
 /// As [`Hash::check`].
 pub(crate) fn survey(
     disk: &dyn Disk,
@@ -116,67 +35,9 @@ pub(crate) fn survey(
     codec: Option<Arc<dyn Codec>>,
     progress: &mut OnProgress<'_>,
 ) -> Result<Survey, Error> {
-    let segments = segments(disk, directory)?;
-    let mut checked = Checked { files: 1, ..Checked::default() };
-    let identity = match read_identity(KIND, disk, directory) {
-        Ok(Some((identity, len))) => {
-            checked.bytes += len;
-            Some(identity)
-        }
-        Ok(None) if segments.is_empty() => {
-            return Err(Error::Open(format!("there is no store at {}", directory.display())));
-        }
-        Ok(None) => {
-            checked.findings.push(damage(IDENTITY, 0..0, "the file is missing".to_owned()));
-            None
-        }
-        Err(Error::Corrupt(_)) => {
-            let what = "the file is damaged: its checksum or its fields are wrong".to_owned();
-            checked.findings.push(damage(IDENTITY, 0..0, what));
-            None
-        }
-        Err(error) => return Err(error),
-    };
-    checked.is_closed = identity.as_ref().is_some_and(|identity| identity.clean);
-    let mut unpacker = Unpacker::of(disk, directory, &segments, identity.as_ref(), codec);
-    let mut undone = 0;
-    let total = segments.iter().map(|segment| segment.len).sum();
-    let mut done = 0;
-    let mut ends: Vec<(u64, u64)> = Vec::new();
-    for segment in &segments {
-        let mut look = Look::default();
-        for _ in 0..LOOKS {
-            look = match read_file(disk, directory, &segment.name()) {
-                // Compaction of whoever has the store open took it away.
-                Ok(None) => Look::default(),
-                Ok(Some(bytes)) => {
-                    let (bytes, identity) = (&bytes, identity.as_ref());
-                    let examiner = Examiner { segment, bytes, identity, unpacker: &unpacker };
-                    examiner.run(&ends, &mut |at| progress(done + at, total))
-                }
-                Err(error) => {
-                    let what = format!("the file cannot be read: {error}");
-                    let findings = vec![damage(&segment.name(), 0..0, what)];
-                    Look { findings, ..Look::default() }
-                }
-            };
-            if checked.is_closed || (look.findings.is_empty() && look.undone == 0) {
-                break;
-            }
-            unpacker.refresh(disk, directory);
-        }
-        done += segment.len;
-        checked.files += u64::from(look.bytes > 0);
-        checked.bytes += look.bytes;
-        checked.findings.append(&mut look.findings);
-        checked.sealed_frames += look.sealed;
-        undone += look.undone;
-        ends.extend(look.end.map(|end| (segment.id, end)));
-    }
-    check_dictionary(&unpacker.dictionary, undone, &mut checked);
-    check_blobs(disk, directory, &mut checked)?;
-    checked.codec.clone_from(&unpacker.name);
-    Ok(Survey { checked, identity, unpacker })
+    let mut survey = Survey::of(KIND, disk, directory, codec, Some(key_hash), progress)?;
+    check_blobs(disk, directory, &mut survey.checked)?;
+    Ok(survey)
 }
 
 /// Checks the files of long values.
@@ -191,35 +52,10 @@ fn check_blobs(disk: &dyn Disk, directory: &Path, checked: &mut Checked) -> Resu
             }
             // Of a store that is in use, or was not closed, it may be one that nobody refers to yet.
             Err(error) => {
-                let finding = damage(name, 0..0, error.to_string());
+                let finding = Finding::damage(name, 0..0, error.to_string());
                 checked.findings.push(Finding { is_damage: checked.is_closed, ..finding });
             }
         }
     }
     Ok(())
-}
-
-/// Says what is wrong with a dictionary without which so many frames cannot be unpacked.
-fn check_dictionary(dictionary: &Dictionary, undone: u64, checked: &mut Checked) {
-    let what = match dictionary {
-        Dictionary::Whole(bytes) => {
-            checked.files += 1;
-            checked.bytes += dictionary_file_len(bytes.len());
-            return;
-        }
-        Dictionary::None if undone == 0 => return,
-        Dictionary::None => "the file is missing".to_owned(),
-        Dictionary::Damaged(reason) => format!("the file is damaged: {reason}"),
-    };
-    let frames = if undone == 1 { "frame" } else { "frames" };
-    let what = match undone {
-        0 => what,
-        _ => format!("{what}; {undone} {frames} cannot be unpacked without it"),
-    };
-    checked.findings.push(damage(DICTIONARY, 0..0, what));
-}
-
-fn damage(file: &str, range: Range<usize>, what: String) -> Finding {
-    let (offset, len) = (range.start as u64, range.len() as u64);
-    Finding { file: file.to_owned(), offset, len, what, is_damage: true }
 }

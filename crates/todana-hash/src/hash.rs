@@ -1,6 +1,6 @@
 //! The engine.
 
-use crate::blob::{BlobReader, BlobWriter};
+use crate::blob::{BlobWriter, Blobs};
 use crate::edit;
 use crate::index::spread;
 use crate::options::HashOptions;
@@ -218,9 +218,8 @@ impl Engine for Hash {
         partition: PartitionId,
         after: Position,
     ) -> Result<Box<dyn UpdateStream>, StreamError> {
-        let home = self.shared.log.home.clone();
-        let long = Box::new(move |reference| BlobReader::read_whole(&home, reference));
-        Ok(Box::new(LogStream::open(self.shared.log.clone(), partition, after, long)?))
+        let blobs = Box::new(Blobs(self.shared.log.home.clone()));
+        Ok(Box::new(LogStream::open(self.shared.log.clone(), partition, after, blobs)?))
     }
 
     fn snapshot(&self, partition: PartitionId) -> Result<Box<dyn Snapshot>, StreamError> {

@@ -50,14 +50,13 @@ mod snapshot;
 mod stream_tests;
 #[cfg(test)]
 mod tests;
-mod unpack;
 mod update;
 mod view;
 mod writer;
 
-pub use check::{Checked, Finding, OnProgress};
 pub use hash::Hash;
 pub use options::HashOptions;
 pub use repair::{Repaired, Rescued};
+pub use todana_log::check::{Checked, Finding, OnProgress};
 pub use todana_log::layout::identity::FORMAT;
 pub use todana_log::{Codec, FlushPolicy, Lz4, Mode, Report, Zstd};

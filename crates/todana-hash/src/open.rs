@@ -33,7 +33,6 @@ impl Hash {
         directory: &Path,
         options: HashOptions,
     ) -> Result<Hash, Error> {
-        let key_hash = |hash: IndexHash, key: &[u8]| spread(hash.of(key));
         let opened = Recovered::open(disk, directory, log_options(&options), Some(key_hash));
         let (mut recovered, contents) = opened?;
         let hash = IndexHash::new(recovered.identity.seed);
@@ -88,6 +87,11 @@ fn log_options(options: &HashOptions) -> LogOptions {
         stream_bytes: options.stream_bytes,
         has_packs: true,
     }
+}
+
+/// The hash of a key as the index has it, and footers.
+pub(crate) fn key_hash(hash: IndexHash, key: &[u8]) -> u64 {
+    spread(hash.of(key))
 }
 
 /// Removes blobs that no record refers to: of changes that a crash took back, or whose records are gone.

@@ -4,13 +4,11 @@
 //! order in which they were made. A key whose last change is lost has the one before it, or none. The
 //! damaged files are only read.
 
+use crate::Hash;
 use crate::blob::BlobReader;
-use crate::check::{Checked, Footer, OnProgress, SegmentFile, Stretch, Stretches, read_file};
-use crate::check::{Survey, segments, survey};
+use crate::check::survey;
 use crate::open::KIND;
 use crate::options::HashOptions;
-use crate::unpack::{self, Unpacker};
-use crate::{Finding, Hash};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +17,10 @@ use todana_engine::{
 };
 use todana_io::disk::replace;
 use todana_io::{Disk, Lock, Open, random_seed};
+use todana_log::check::{
+    self, Checked, Finding, Footer, OnProgress, SegmentFile, Stretch, Stretches, Survey, Unpacker,
+    read_file, segments,
+};
 use todana_log::layout::frame::Frame;
 use todana_log::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
 use todana_log::layout::identity::{ID_MAX, Identity};
@@ -197,7 +199,7 @@ impl Salvage {
             let Stretch::Intact(frame, stored) = stretch else { continue };
             self.end = self.end.max(segment.id.saturating_add(frame.end() as u64));
             // Frames are found by their byte: one that is out of order would hide others.
-            let unpack::Payload::Known(payload) = source.unpacker.payload(&frame, stored) else {
+            let check::Payload::Known(payload) = source.unpacker.payload(&frame, stored) else {
                 continue;
             };
             if frame.start < end {
@@ -232,8 +234,7 @@ impl Salvage {
                 self.due(sequence, Expiry::NEVER);
             }
             Operation::FlushDue => self.due(sequence, entry.expiry),
-            // No hash store has such an entry.
-            Operation::Unit | Operation::RemoveRange => {}
+            Operation::Unit | Operation::Own => {}
             Operation::Put | Operation::PutBlob | Operation::Remove => {
                 let (offset, len) = (u32::try_from(offset), u32::try_from(entry.len));
                 if let (Ok(offset), Ok(len)) = (offset, len) {

@@ -172,7 +172,9 @@ fn a_footer_that_tells_of_other_frames_is_found() {
     let (name, bytes) = files.iter().find(|(name, _)| name.ends_with(".log")).unwrap();
     // Its sums are right, but one entry has another hash.
     let id = u64::from_str_radix(&name[..16], 16).unwrap();
-    let crate::check::Footer::Whole(trailer, reader) = crate::check::Footer::of(id, bytes) else {
+    let todana_log::check::Footer::Whole(trailer, reader) =
+        todana_log::check::Footer::of(id, bytes)
+    else {
         panic!("no footer")
     };
     let mut tables = todana_log::layout::footer::Tables::default();

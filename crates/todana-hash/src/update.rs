@@ -8,7 +8,6 @@ use parking_lot::MutexGuard;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use todana_engine::{Applied, Edit, Error, Mutation, UnitMutation, View};
-use todana_log::layout::record::{Fields, Operation};
 use todana_log::layout::reference::Reference;
 use todana_log::{Appended, Change, Pins};
 use todana_record::Timestamp;
@@ -199,9 +198,7 @@ impl Hash {
         for (change, _) in &changes {
             Hash::refuse_when_short(&writer, change)?;
         }
-        let number = changes.len() as u64;
-        let fields = Fields { number, ..Fields::of(Operation::Unit) };
-        let unit = Change::of_store(fields);
+        let unit = Change::unit(changes.len() as u64);
         let len_max = changes.iter().map(|(change, _)| change.len_max()).sum::<usize>();
         writer.log.reserve(len_max + unit.len_max(), changes.len() + 1, now)?;
         writer.log.append(&unit)?;

@@ -1,6 +1,6 @@
 //! An entry on its way into the log.
 
-use crate::layout::record::{Fields, HEAD_LEN_MAX};
+use crate::layout::record::{Fields, HEAD_LEN_MAX, Operation};
 use crate::layout::reference::Reference;
 
 /// An entry to be appended.
@@ -25,6 +25,13 @@ impl Change<'_> {
     #[inline]
     pub const fn of_store(fields: Fields) -> Change<'static> {
         Change { fields, version: None, key: &[], value: [&[], &[]], blob: None, hash: 0 }
+    }
+
+    /// The mark before `count` entries that belong together. They stand in one frame with it, since room is
+    /// reserved for all of them at once: after a crash they are there or not.
+    #[inline]
+    pub const fn unit(count: u64) -> Change<'static> {
+        Change::of_store(Fields { number: count, ..Fields::of(Operation::Unit) })
     }
 
     /// No fewer bytes than it takes.

@@ -4,7 +4,6 @@ pub mod footer;
 pub mod frame;
 pub mod header;
 pub mod identity;
-pub mod range;
 pub mod record;
 pub mod reference;
 

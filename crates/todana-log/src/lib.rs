@@ -40,6 +40,7 @@
 
 mod blocks;
 mod change;
+pub mod check;
 mod close;
 mod codec;
 mod commit;
@@ -83,5 +84,5 @@ pub use replay::Replayed;
 pub use segment::{Payload, Reading, Segment, file_name, new_file_name, parse_name, read_footer};
 pub use segments::Segments;
 pub use state::{Hold, LogState};
-pub use stream::{LogStream, LongValues};
+pub use stream::{LogStream, Meaning};
 pub use writer::{Account, LogWriter, READ_ONLY};

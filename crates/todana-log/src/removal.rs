@@ -32,7 +32,7 @@ impl Log {
 
     /// Gives up complete logs from the old end on whose changes are all at or before a sequence, as far as the
     /// stream and snapshots do not need them; gives how many. For an engine with checkpoints, which has all
-    /// up to that sequence safe elsewhere.
+    /// up to that sequence safe elsewhere. One thread at a time calls it.
     ///
     /// # Errors
     /// [`Error::Poisoned`].

@@ -1,7 +1,6 @@
 //! The update stream: the log, read as effects.
 
 use crate::layout::header::HEADER_LEN;
-use crate::layout::range;
 use crate::layout::record::{self, Operation, Record};
 use crate::layout::reference::Reference;
 use crate::pins::Pins;
@@ -12,14 +11,36 @@ use std::sync::atomic::Ordering;
 use todana_engine::{Effect, Error, StreamError, UpdateStream};
 use todana_record::{PartitionId, Position, Timestamp};
 
-/// Reads long values for a stream, whole, since effects have theirs in one piece. `None` when one is gone,
-/// since a later change of the stream has replaced it.
-pub type LongValues = Box<dyn Fn(Reference) -> Result<Option<Vec<u8>>, Error> + Send>;
+/// What an engine knows of its entries that the log does not: for its stream.
+pub trait Meaning: Send {
+    /// A long value, whole, since effects have theirs in one piece. `None` when it is gone, since a later
+    /// change of the stream has replaced it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    fn long_value(&self, reference: Reference) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The effect of an entry of the engine's own, with its sequence, in a partition; `None` where it has
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    fn own<'e>(
+        &self,
+        entry: &Record<'e>,
+        sequence: u64,
+        partition: PartitionId,
+        pins: &'e Pins,
+    ) -> Result<Option<Effect<'e>>, Error> {
+        let _ = (entry, sequence, partition, pins);
+        Ok(None)
+    }
+}
 
 /// A place in the log, and whose changes are read.
 pub struct LogStream {
     state: Arc<LogState>,
-    long: LongValues,
+    meaning: Box<dyn Meaning>,
     partition: PartitionId,
     /// The log that is read, and the byte where the next entry is, or the frame that holds it begins.
     log: Arc<Segment>,
@@ -36,7 +57,7 @@ impl LogStream {
         state: Arc<LogState>,
         partition: PartitionId,
         after: Position,
-        long: LongValues,
+        meaning: Box<dyn Meaning>,
     ) -> Result<LogStream, StreamError> {
         // In this order: the floor rises before a log leaves the tables.
         let segments = state.segments.load_full();
@@ -64,7 +85,7 @@ impl LogStream {
             None => return Err(too_old),
         };
         let log = log.clone();
-        Ok(LogStream { state, long, partition, log, at })
+        Ok(LogStream { state, meaning, partition, log, at })
     }
 
     /// Goes on to the next log; `false` when there is none yet.
@@ -96,7 +117,7 @@ impl LogStream {
         match entry.blob() {
             None => Ok(Some(entry.value)),
             Some(reference) => {
-                let value = (self.long)(reference)?;
+                let value = self.meaning.long_value(reference)?;
                 Ok(value.map(|value| pins.keep(value.into())))
             }
         }
@@ -122,10 +143,7 @@ impl LogStream {
                 Some(Effect::Flush { cut: self.state.position(entry.number) })
             }
             Operation::FlushDue if entry.flags == 0 => Some(Effect::FlushDue { at: entry.expiry }),
-            Operation::RemoveRange => {
-                let range = range::decode(entry);
-                range.map(|range| Effect::RemoveRange { range })
-            }
+            Operation::Own => self.meaning.own(entry, sequence, self.partition, pins)?,
             Operation::Flush | Operation::FlushDue => None,
             Operation::Put | Operation::PutBlob | Operation::Remove | Operation::Unit => None,
         })

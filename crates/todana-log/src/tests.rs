@@ -2,9 +2,11 @@
 //! some of them in units; a checkpoint says up to where it has counted. After any loss of power what the log
 //! replays has to go on there, without a gap, and with everything that was acknowledged.
 
+use crate::check::Survey;
 use crate::layout::identity::StoreKind;
-use crate::layout::record::{Fields, Operation};
-use crate::{Change, Log, LogOptions, LogStream, LogWriter, Mode, Owner, Recovered};
+use crate::layout::record::{Fields, Operation, Record};
+use crate::layout::reference::Reference;
+use crate::{Change, Log, LogOptions, LogStream, LogWriter, Meaning, Mode, Owner, Pins, Recovered};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,12 +87,13 @@ impl Counting {
         let appended = {
             let mut writer = self.writer.lock();
             let keys: Vec<_> = (self.next..self.next + count).map(u64::to_le_bytes).collect();
-            let changes = keys.iter().map(|key| Change {
-                key,
-                value: [&value, &[]],
-                ..Change::of_store(Fields::put(&Meta::default()))
+            let own = Fields { number: 5, ..Fields::of(Operation::Own) };
+            let changes = keys.iter().map(|key| {
+                let is_own = number_of(key).is_multiple_of(5);
+                let fields = if is_own { own } else { Fields::put(&Meta::default()) };
+                Change { key, value: [&value, &[]], ..Change::of_store(fields) }
             });
-            let mark = Change::of_store(Fields { number: count, ..Fields::of(Operation::Unit) });
+            let mark = Change::unit(count);
             let changes: Vec<_> = (count > 1).then_some(mark).into_iter().chain(changes).collect();
             let len_max = changes.iter().map(Change::len_max).sum();
             let done = writer.reserve(len_max, changes.len(), now).and_then(|()| {
@@ -145,34 +148,55 @@ impl Counting {
     }
 }
 
+/// Has every operation of a workload go wrong in this way, looks at what is left, and at what is left of a
+/// short life after that; gives how many operations there were and logs given up.
+fn every_operation(seed: u64, fault: Fault) -> (u64, usize) {
+    let disk = SimDisk::new(seed);
+    let given_up = Counting::open(&disk).unwrap().live(seed, 60).unwrap();
+    let operations = disk.operations();
+    for at in 0..operations {
+        let what = format!("seed {seed}, {fault:?} at {at}");
+        let disk = SimDisk::new(seed);
+        disk.fail_at(at, fault);
+        let (mut safe, mut next) = (0, 0);
+        if let Ok(mut counting) = Counting::open(&disk) {
+            let _ = counting.live(seed, 60);
+            (safe, next) = (counting.safe, counting.next);
+        }
+        let left = match fault {
+            Fault::PowerOff => disk.crash(at),
+            _ if at % 2 == 0 => disk.crash(at),
+            _ => disk.kill(),
+        };
+        let mut counting = Counting::open(&left).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found = counting.next;
+        assert!(found >= safe && found <= next, "{what}: {safe} <= {found} <= {next}");
+        counting.live(seed + 1, 5).unwrap();
+        counting.sync().unwrap();
+        let next = counting.next;
+        let again = Counting::open(&left.crash(at + 1)).unwrap();
+        assert_eq!(again.next, next, "{what}, a second time");
+    }
+    (operations, given_up)
+}
+
 #[test]
 fn every_loss_of_power_leaves_a_prefix_with_everything_acknowledged() {
     let (mut points, mut given_up) = (0, 0);
     for seed in 0..4 {
-        let disk = SimDisk::new(seed);
-        given_up += Counting::open(&disk).unwrap().live(seed, 60).unwrap();
-        for at in 0..disk.operations() {
-            let disk = SimDisk::new(seed);
-            disk.fail_at(at, Fault::PowerOff);
-            let (mut safe, mut next) = (0, 0);
-            if let Ok(mut counting) = Counting::open(&disk) {
-                let _ = counting.live(seed, 60);
-                (safe, next) = (counting.safe, counting.next);
-            }
-            let left = disk.crash(at);
-            let mut counting = Counting::open(&left).unwrap();
-            assert!(counting.next >= safe && counting.next <= next, "seed {seed}, operation {at}");
-            // And so a second time, with a life in between.
-            counting.live(seed + 1, 5).unwrap();
-            counting.sync().unwrap();
-            let next = counting.next;
-            let again = Counting::open(&left.crash(at + 1)).unwrap();
-            assert_eq!(again.next, next, "seed {seed}, operation {at}");
-            points += 1;
-        }
+        let of_seed = every_operation(seed, Fault::PowerOff);
+        (points, given_up) = (points + of_seed.0, given_up + of_seed.1);
     }
     println!("{points} crash points, {given_up} logs given up");
     assert!(points > 300 && given_up > 10);
+}
+
+#[test]
+fn every_operation_that_fails_leaves_a_prefix_with_everything_acknowledged() {
+    for seed in 4..7 {
+        every_operation(seed, Fault::Error);
+        every_operation(seed, Fault::Full);
+    }
 }
 
 #[test]
@@ -207,10 +231,30 @@ fn a_failed_sync_stops_the_log_for_good() {
     assert!(matches!(counting.log.close(&counting.writer), Err(Error::Poisoned(_))));
 }
 
+/// Every fifth number is an entry of the engine's own.
+struct Numbers;
+
+impl Meaning for Numbers {
+    fn long_value(&self, _: Reference) -> Result<Option<Vec<u8>>, Error> {
+        Ok(None)
+    }
+
+    fn own<'e>(
+        &self,
+        entry: &Record<'e>,
+        sequence: u64,
+        _: PartitionId,
+        _: &'e Pins,
+    ) -> Result<Option<Effect<'e>>, Error> {
+        assert_eq!(entry.number, 5);
+        let meta = entry.meta(sequence, true);
+        Ok(Some(Effect::Put { key: entry.key, meta, value: entry.value }))
+    }
+}
+
 /// The numbers of the changes after a position.
 fn follow(log: &Log, after: Position) -> Result<Vec<u64>, StreamError> {
-    let none = Box::new(|_| Ok(None));
-    let mut stream = LogStream::open(log.state.clone(), PARTITION, after, none)?;
+    let mut stream = LogStream::open(log.state.clone(), PARTITION, after, Box::new(Numbers))?;
     let mut numbers = Vec::new();
     let mut add = |effect: &Effect<'_>| match effect {
         Effect::Put { key, .. } => numbers.push(number_of(key)),
@@ -246,7 +290,7 @@ fn the_stream_has_what_retention_keeps() {
         follow(&counting.log, after).map(|numbers| assert_eq!(numbers, expected)).is_ok()
     };
     assert!(!follows(&counting, positions[5]), "it was given up");
-    assert!(follows(&counting, positions[160]), "it is within what is kept");
+    assert!(follows(&counting, positions[175]), "it is within what is kept");
     // A snapshot that is being read keeps what comes after it.
     let hold = counting.log.state.hold();
     let held = (counting.log.position(hold.sequence()), counting.next);
@@ -278,6 +322,31 @@ fn a_log_that_is_missing_is_noticed() {
     let name = crate::file_name(logs[1], crate::layout::header::SegmentKind::Log);
     disk.remove(&Path::new(STORE).join(name)).unwrap();
     assert!(matches!(Counting::open(&disk), Err(Error::Corrupt(_))));
+}
+
+#[test]
+fn a_check_finds_flips_and_nothing_else() {
+    let disk = SimDisk::new(14);
+    let mut counting = Counting::open(&disk).unwrap();
+    counting.live(14, 60).unwrap();
+    counting.log.close(&counting.writer).unwrap();
+    drop(counting);
+    let check = || {
+        let directory = Path::new(STORE);
+        let survey = Survey::of(StoreKind::TREE, &disk, directory, None, None, &mut |_, _| {});
+        survey.unwrap().checked
+    };
+    let checked = check();
+    assert!(checked.is_closed && checked.findings.is_empty(), "{:?}", checked.findings);
+    let files = disk.files(STORE);
+    let logs = files.iter().filter(|(name, _)| name.ends_with(".log"));
+    for (number, (name, len)) in (1..).zip(logs) {
+        let bytes = disk.content(Path::new(STORE).join(name)).unwrap();
+        disk.flip_bit(Path::new(STORE).join(name), number * 97 % len, 3);
+        let checked = check();
+        assert!(checked.is_damaged() && checked.findings[0].file == *name, "{name}");
+        disk.replace_content(Path::new(STORE).join(name), &bytes);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod ordered;
 mod outline;
 mod page;
 mod pages;
+mod range;
 mod rank;
 mod remove_range;
 mod shared;

@@ -8,6 +8,7 @@ use crate::options::TreeOptions;
 use crate::outline::{self, Line};
 use crate::page::UNIT_LEN;
 use crate::pages::{PAGES, Pages};
+use crate::range;
 use crate::shared::Shared;
 use crate::space::Space;
 use crate::tree::Tree;
@@ -20,7 +21,6 @@ use todana_engine::Error;
 use todana_io::epoch::{Pin, pin};
 use todana_io::{Disk, DiskFile, Open};
 use todana_log::layout::identity::StoreKind;
-use todana_log::layout::range;
 use todana_log::layout::record::Operation;
 use todana_log::{LogOptions, Mode, Recovered, Replayed, Report, corrupt, failed};
 use todana_record::Expiry;
@@ -153,7 +153,7 @@ fn carry_out(
                 )?;
             }
         }
-        Operation::RemoveRange => {
+        Operation::Own => {
             let range =
                 range::decode(record).ok_or_else(|| wrong("removes a range that is none"))?;
             writer.remove_range(shared, pin, &range, sequence)?;

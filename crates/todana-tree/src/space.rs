@@ -32,6 +32,7 @@ impl Space {
     }
 
     /// Units that are free before the end.
+    #[cfg(test)]
     pub(crate) fn free_len(&self) -> u64 {
         self.runs.values().sum()
     }

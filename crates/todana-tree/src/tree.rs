@@ -2,6 +2,7 @@
 
 use crate::files::Files;
 use crate::options::TreeOptions;
+use crate::range::TreeMeaning;
 use crate::shared::Shared;
 use crate::stored::found;
 use crate::stream::TreeSnapshot;
@@ -323,7 +324,7 @@ impl Engine for Tree {
     ) -> Result<Box<dyn UpdateStream>, StreamError> {
         let Some(files) = &self.files else { return Err(StreamError::Off) };
         let state = files.log.state.clone();
-        Ok(Box::new(LogStream::open(state, partition, after, Box::new(|_| Ok(None)))?))
+        Ok(Box::new(LogStream::open(state, partition, after, Box::new(TreeMeaning))?))
     }
 
     fn snapshot(&self, _: PartitionId) -> Result<Box<dyn Snapshot>, StreamError> {

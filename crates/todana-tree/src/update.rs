@@ -1,5 +1,6 @@
 //! Changing records: evaluating and appending, under the writer's lock.
 
+use crate::range::RangeBytes;
 use crate::stored::Stored;
 use crate::tree::{Tree, VALUE_LEN_MAX};
 use crate::writer::{New, Spot, Writer};
@@ -8,7 +9,6 @@ use todana_engine::{
     Applied, Edit, Error, Mutation, NewVersion, Payload, Range, UnitMutation, View,
 };
 use todana_io::epoch::{Pin, pin};
-use todana_log::layout::range::RangeBytes;
 use todana_log::layout::record::{Fields, Operation};
 use todana_log::{Change as LogChange, LogWriter};
 use todana_record::{Meta, Timestamp};
@@ -191,7 +191,7 @@ impl Tree {
             return Ok(Applied { position: self.position(writer.last), version: 0 });
         }
         let number = changes.len() as u64;
-        let mark = LogChange::of_store(Fields { number, ..Fields::of(Operation::Unit) });
+        let mark = LogChange::unit(number);
         let len_max: usize = changes.iter().map(|(key, change)| change.len_max(key)).sum();
         let grows = changes.iter().any(|(_, change)| change.record.is_some());
         let room = (len_max + mark.len_max(), changes.len() + 1);
@@ -240,11 +240,7 @@ impl Tree {
         let sequence;
         if writer.log.is_some() {
             let bounds = RangeBytes::of(range);
-            let entry = LogChange {
-                key: bounds.from,
-                value: [&bounds.form, bounds.to],
-                ..LogChange::of_store(Fields::of(Operation::RemoveRange))
-            };
+            let entry = bounds.entry();
             self.make_room(writer, (entry.len_max(), 1), false, now)?;
             sequence = writer.next_sequence();
             if let Some(log) = &mut writer.log {

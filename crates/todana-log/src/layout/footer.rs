@@ -50,7 +50,7 @@ impl EntryKind {
             Operation::Put => EntryKind::Put,
             Operation::PutBlob => EntryKind::Blob,
             Operation::Remove => EntryKind::Remove,
-            Operation::Flush | Operation::FlushDue | Operation::Unit | Operation::RemoveRange => {
+            Operation::Flush | Operation::FlushDue | Operation::Unit | Operation::Own => {
                 EntryKind::Other
             }
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! head u8      bits 0-2 operation, 3 flags, 4 expiry, 5 position, 6 version, 7 marks and kind
 //! [marks u8, kind u8]
-//! key length varint, [value length varint: puts only]
+//! key length varint, [value length varint: puts and own], [number varint: flush, unit and own]
 //! [flags varint] [expiry ms varint] [position varint] [position - version varint, wrapping]
 //! key, value
 //! ```
@@ -26,8 +26,9 @@ pub enum Operation {
     FlushDue,
     /// As many of the following entries as the value says belong together.
     Unit,
-    /// The keys of a range have none: from the entry's key to what its value says ([`RangeBytes`](crate::layout::range::RangeBytes)).
-    RemoveRange,
+    /// What its number says, of which the log knows nothing: an operation that only one engine has. The hash
+    /// engine has none.
+    Own,
 }
 
 const OPERATION_MASK: u8 = 0b111;
@@ -49,7 +50,7 @@ impl Operation {
             Operation::FlushDue => 4,
             Operation::Unit => 5,
             Operation::PutBlob => 6,
-            Operation::RemoveRange => 7,
+            Operation::Own => 7,
         }
     }
 
@@ -67,7 +68,7 @@ impl Operation {
             4 => Some(Operation::FlushDue),
             5 => Some(Operation::Unit),
             6 => Some(Operation::PutBlob),
-            7 => Some(Operation::RemoveRange),
+            7 => Some(Operation::Own),
             _ => None,
         }
     }
@@ -96,7 +97,7 @@ pub struct Record<'r> {
     pub position: Option<u64>,
     /// Its position less its version, wrapping, unless that is 0.
     pub version_back: u64,
-    /// Cut of a flush, length of a unit.
+    /// Cut of a flush, length of a unit, what an entry of the engine's own does.
     pub number: u64,
     /// Bytes of the whole entry.
     pub len: usize,
@@ -190,13 +191,18 @@ fn parse_any(bytes: &[u8]) -> Option<Record<'_>> {
     }
     let (mut key_len, mut value_len, mut count) = (0, 0, 0);
     match operation {
-        Operation::Put | Operation::PutBlob | Operation::RemoveRange => {
+        Operation::Put | Operation::PutBlob => {
             key_len = number(bytes, &mut at)?;
             value_len = number(bytes, &mut at)?;
         }
         Operation::Remove => key_len = number(bytes, &mut at)?,
         Operation::Flush | Operation::Unit => count = number(bytes, &mut at)?,
         Operation::FlushDue => {}
+        Operation::Own => {
+            key_len = number(bytes, &mut at)?;
+            value_len = number(bytes, &mut at)?;
+            count = number(bytes, &mut at)?;
+        }
     }
     let key_len = usize::try_from(key_len).ok().filter(|&len| len <= KEY_LEN_MAX)?;
     let value_len = usize::try_from(value_len).ok()?;
@@ -243,7 +249,7 @@ pub struct Fields {
     pub position: Option<u64>,
     /// Its position less its version, wrapping.
     pub version_back: u64,
-    /// Cut of a flush, length of a unit.
+    /// Cut of a flush, length of a unit, what an entry of the engine's own does.
     pub number: u64,
 }
 
@@ -313,13 +319,18 @@ impl Fields {
             out.push(self.kind.0);
         }
         match self.operation {
-            Operation::Put | Operation::PutBlob | Operation::RemoveRange => {
+            Operation::Put | Operation::PutBlob => {
                 out.varint(key_len as u64);
                 out.varint(value_len as u64);
             }
             Operation::Remove => out.varint(key_len as u64),
             Operation::Flush | Operation::Unit => out.varint(self.number),
             Operation::FlushDue => {}
+            Operation::Own => {
+                out.varint(key_len as u64);
+                out.varint(value_len as u64);
+                out.varint(self.number);
+            }
         }
         if self.flags != 0 {
             out.varint(u64::from(self.flags));
@@ -340,7 +351,8 @@ impl Fields {
 /// The bytes of an entry before its key.
 pub type EntryHead = ShortBytes<HEAD_LEN_MAX>;
 
-/// More than any entry takes before its key and value.
+/// More than any entry takes before its key and value: lengths, of which there may be two, take 8 bytes
+/// together, flags 5, and there are four other numbers.
 pub const HEAD_LEN_MAX: usize = 3 + 6 * varint::VARINT_LEN_MAX;
 
 #[cfg(test)]
@@ -378,6 +390,25 @@ mod tests {
         assert_eq!(bytes_of(&due, b"", b""), b"\x14\x01");
         let unit = Fields { number: 2, ..Fields::of(Operation::Unit) };
         assert_eq!(bytes_of(&unit, b"", b""), b"\x05\x02");
+        let own = Fields { number: 3, flags: 9, ..Fields::of(Operation::Own) };
+        assert_eq!(bytes_of(&own, b"k", b"v"), b"\x0f\x01\x01\x03\x09kv");
+    }
+
+    #[test]
+    fn no_head_is_longer_than_the_longest() {
+        let most = Fields {
+            flags: u32::MAX,
+            expiry: Expiry::at_ms(u64::MAX),
+            kind: Kind(255),
+            stale: true,
+            won: true,
+            position: Some(u64::MAX),
+            version_back: u64::MAX,
+            number: u64::MAX,
+            ..Fields::of(Operation::Own)
+        };
+        let len = most.encode(KEY_LEN_MAX, u32::MAX as usize).len();
+        assert!(len == 56 && len <= HEAD_LEN_MAX);
     }
 
     #[test]
@@ -392,15 +423,17 @@ mod tests {
             key in proptest::collection::vec(any::<u8>(), 0..300),
             value in proptest::collection::vec(any::<u8>(), 0..300),
             flags: u32, expiry: u64, kind: u8, stale: bool, won: bool,
-            position: Option<u64>, version_back: u64,
+            position: Option<u64>, version_back: u64, own: Option<u64>,
         ) {
+            let operation = own.map_or(Operation::Put, |_| Operation::Own);
             let fields = Fields {
                 flags, expiry: Expiry::at_ms(expiry), kind: Kind(kind), stale, won, position,
-                version_back, ..Fields::of(Operation::Put)
+                version_back, number: own.unwrap_or(0), ..Fields::of(operation)
             };
             let bytes = bytes_of(&fields, &key, &value);
             let record = parse(&bytes).unwrap();
             prop_assert_eq!((record.key, record.value), (&key[..], &value[..]));
+            prop_assert_eq!((record.operation, record.number), (operation, own.unwrap_or(0)));
             prop_assert_eq!((record.flags, record.expiry.ms(), record.kind.0), (flags, expiry, kind));
             prop_assert_eq!((record.stale, record.won, record.position), (stale, won, position));
             prop_assert_eq!((record.version_back, record.len), (version_back, bytes.len()));

@@ -177,8 +177,8 @@ impl Opening {
                     Operation::Put
                     | Operation::PutBlob
                     | Operation::Remove
-                    | Operation::RemoveRange
-                    | Operation::Unit => {}
+                    | Operation::Unit
+                    | Operation::Own => {}
                 }
                 offset += entry.len;
                 left = left.get(entry.len..).unwrap_or_default();

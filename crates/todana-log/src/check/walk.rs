@@ -1,20 +1,23 @@
 //! A segment's file, frame by frame, past what is broken.
 
+use crate::layout::footer::{self, FooterReader, TRAILER_LEN, Trailer};
+use crate::layout::frame::{self, Frame};
+use crate::layout::header::HEADER_LEN;
 use std::ops::Range;
-use todana_log::layout::footer::{self, FooterReader, TRAILER_LEN, Trailer};
-use todana_log::layout::frame::{self, Frame};
-use todana_log::layout::header::HEADER_LEN;
 
 /// A footer as it lies at the end of a file.
-pub(crate) enum Footer<'b> {
+pub enum Footer<'b> {
+    /// There is none.
     None,
     /// The trailer is there, the tables before it are not what they were.
     Damaged(Trailer),
+    /// It is whole.
     Whole(Trailer, FooterReader<'b>),
 }
 
 impl<'b> Footer<'b> {
-    pub(crate) fn of(id: u64, bytes: &'b [u8]) -> Footer<'b> {
+    /// What is at the end of a segment's file.
+    pub fn of(id: u64, bytes: &'b [u8]) -> Footer<'b> {
         let Some((rest, trailer)) = bytes.split_last_chunk::<TRAILER_LEN>() else {
             return Footer::None;
         };
@@ -30,7 +33,8 @@ impl<'b> Footer<'b> {
         }
     }
 
-    pub(crate) fn trailer(&self) -> Option<&Trailer> {
+    /// Its trailer, if that is whole.
+    pub fn trailer(&self) -> Option<&Trailer> {
         match self {
             Footer::None => None,
             Footer::Damaged(trailer) | Footer::Whole(trailer, _) => Some(trailer),
@@ -39,7 +43,7 @@ impl<'b> Footer<'b> {
 }
 
 /// A stretch of a segment's file between its header and its footer.
-pub(crate) enum Stretch<'b> {
+pub enum Stretch<'b> {
     /// A frame, and what is stored of it.
     Intact(Frame, &'b [u8]),
     /// Bytes of the file that are no intact frame, up to where one begins, or to the end; and the byte of
@@ -48,7 +52,7 @@ pub(crate) enum Stretch<'b> {
 }
 
 /// Walks a segment frame by frame, past those that are broken.
-pub(crate) struct Stretches<'b> {
+pub struct Stretches<'b> {
     id: u64,
     /// Up to where frames can be.
     bytes: &'b [u8],
@@ -58,7 +62,8 @@ pub(crate) struct Stretches<'b> {
 }
 
 impl<'b> Stretches<'b> {
-    pub(crate) fn of(id: u64, bytes: &'b [u8], footer: &Footer<'b>) -> Stretches<'b> {
+    /// Over a segment's file, from its header on.
+    pub fn of(id: u64, bytes: &'b [u8], footer: &Footer<'b>) -> Stretches<'b> {
         let end = footer.trailer().map_or(bytes.len(), |trailer| trailer.summary.frames_end);
         let known = match footer {
             Footer::Whole(_, reader) => footer::frames(reader),

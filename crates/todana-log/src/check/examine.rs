@@ -1,18 +1,18 @@
 //! What is wrong with one segment's file: its header, its frames, and whether the footer says what they say.
 
+use super::Finding;
 use super::files::SegmentFile;
+use super::unpack::{Payload, Unpacker};
 use super::walk::{Footer, Stretch, Stretches};
-use super::{Finding, damage};
-use crate::index::spread;
-use crate::unpack::{Payload, Unpacker};
+use crate::layout::footer::{self, EntryKind, FooterEntry, FooterReader, Trailer};
+use crate::layout::frame::Frame;
+use crate::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
+use crate::layout::identity::Identity;
+use crate::layout::record;
+use crate::layout::used;
+use crate::recovery::KeyHash;
 use std::iter::Peekable;
 use std::ops::Range;
-use todana_log::layout::footer::{self, EntryKind, FooterEntry, FooterReader, Trailer};
-use todana_log::layout::frame::Frame;
-use todana_log::layout::header::{HEADER_LEN, SegmentHeader, SegmentKind};
-use todana_log::layout::identity::Identity;
-use todana_log::layout::record;
-use todana_log::layout::used;
 use todana_record::{IndexHash, Timestamp};
 
 /// What one look at a file has shown.
@@ -33,6 +33,7 @@ pub(super) struct Examiner<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) identity: Option<&'a Identity>,
     pub(super) unpacker: &'a Unpacker,
+    pub(super) key_hash: Option<KeyHash>,
 }
 
 impl Examiner<'_> {
@@ -41,7 +42,7 @@ impl Examiner<'_> {
     }
 
     fn damage(&self, range: Range<usize>, what: impl Into<String>) -> Finding {
-        damage(&self.segment.name(), range, what.into())
+        Finding::damage(&self.segment.name(), range, what.into())
     }
 
     /// Unfinished in the store's last log, damage where everything had been finished.
@@ -92,7 +93,7 @@ impl Examiner<'_> {
 
     fn frames(&self, look: &mut Look, progress: &mut dyn FnMut(u64)) {
         let footer = Footer::of(self.segment.id, self.bytes);
-        let mut told = Told::of(&footer, self.identity);
+        let mut told = Told::of(&footer, self.identity, self.key_hash);
         // Bytes of the file and of the segment.
         let (mut end, mut logical_end) = (HEADER_LEN, HEADER_LEN);
         // Broken stretches, and the entries that there were in each.
@@ -201,6 +202,7 @@ impl Examiner<'_> {
 struct Told<'b> {
     reader: Option<Peekable<FooterReader<'b>>>,
     hash: Option<IndexHash>,
+    key_hash: Option<KeyHash>,
     /// The bits of a hash that the footer has.
     mask: u64,
     differs: bool,
@@ -213,7 +215,7 @@ struct Told<'b> {
 }
 
 impl<'b> Told<'b> {
-    fn of(footer: &Footer<'b>, identity: Option<&Identity>) -> Told<'b> {
+    fn of(footer: &Footer<'b>, identity: Option<&Identity>, key_hash: Option<KeyHash>) -> Told<'b> {
         let (reader, width) = match footer {
             Footer::Whole(trailer, reader) => (Some(reader.clone()), trailer.summary.width),
             Footer::None | Footer::Damaged(_) => (None, 0),
@@ -221,6 +223,7 @@ impl<'b> Told<'b> {
         Told {
             reader: reader.map(Iterator::peekable),
             hash: identity.map(|identity| IndexHash::new(identity.seed)),
+            key_hash,
             mask: u64::MAX.checked_shl(64 - 8 * u32::try_from(width).unwrap_or(8)).unwrap_or(0),
             differs: false,
             passed: false,
@@ -266,7 +269,10 @@ impl<'b> Told<'b> {
             let hash = match (kind, &self.hash) {
                 (EntryKind::Other, _) => Some(0),
                 (_, None) => None,
-                (_, Some(hash)) => Some(spread(hash.of(entry.key)) & self.mask),
+                // A footer without hashes has 0 for them.
+                (_, Some(hash)) => {
+                    Some(self.key_hash.map_or(0, |of| of(*hash, entry.key)) & self.mask)
+                }
             };
             self.expect(offset, entry.len, kind, hash);
             at += entry.len;

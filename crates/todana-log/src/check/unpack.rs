@@ -2,26 +2,29 @@
 //! hand, its dictionary may be damaged, and where the identity is lost the frames have to say how they
 //! were packed.
 
-use crate::check::{Footer, SegmentFile, Stretch, Stretches, read_file};
+use super::{Footer, SegmentFile, Stretch, Stretches, read_file};
+use crate::layout::frame::{Form, Frame};
+use crate::layout::identity::Identity;
+use crate::layout::record;
+use crate::layout::used;
+use crate::{Codec, Lz4, Packing, Zstd, built_in, read_dictionary};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use todana_engine::Error;
 use todana_io::Disk;
-use todana_log::layout::frame::{Form, Frame};
-use todana_log::layout::identity::Identity;
-use todana_log::layout::record;
-use todana_log::layout::used;
-use todana_log::{Codec, Lz4, Packing, Zstd, built_in, read_dictionary};
 
 /// How each Zstandard frame begins.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// A store's dictionary, as its file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Dictionary {
+pub enum Dictionary {
+    /// There is none.
     None,
+    /// Its bytes.
     Whole(Vec<u8>),
+    /// What is wrong with it.
     Damaged(String),
 }
 
@@ -35,7 +38,8 @@ impl Dictionary {
         }
     }
 
-    pub(crate) fn bytes(&self) -> Option<&Vec<u8>> {
+    /// The bytes, if they are whole.
+    pub fn bytes(&self) -> Option<&Vec<u8>> {
         match self {
             Dictionary::Whole(bytes) => Some(bytes),
             Dictionary::None | Dictionary::Damaged(_) => None,
@@ -44,7 +48,8 @@ impl Dictionary {
 }
 
 /// A frame's payload, or why it cannot be had.
-pub(crate) enum Payload<'b> {
+pub enum Payload<'b> {
+    /// It is here.
     Known(Cow<'b, [u8]>),
     /// What is stored is not what the codec made.
     Wrong(String),
@@ -56,18 +61,19 @@ pub(crate) enum Payload<'b> {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Unpacker {
+pub struct Unpacker {
     codec: Option<Arc<dyn Codec>>,
     packing: Option<Arc<Packing>>,
-    pub(crate) dictionary: Dictionary,
+    /// The store's dictionary.
+    pub dictionary: Dictionary,
     /// The name of the store's codec, as far as anything says it; empty for none.
-    pub(crate) name: String,
+    pub name: String,
 }
 
 impl Unpacker {
     /// For a store with the codec that its identity names, which may have to be `given`; without an
     /// identity its frames tell the built-in ones apart, and one that is given is believed to be it.
-    pub(crate) fn of(
+    pub fn of(
         disk: &dyn Disk,
         directory: &Path,
         segments: &[SegmentFile],
@@ -103,28 +109,30 @@ impl Unpacker {
     }
 
     /// Looks again for a dictionary that was not there: a writer at work may have made it since.
-    pub(crate) fn refresh(&mut self, disk: &dyn Disk, directory: &Path) {
+    pub fn refresh(&mut self, disk: &dyn Disk, directory: &Path) {
         if !self.name.is_empty() && self.dictionary.bytes().is_none() {
             self.dictionary = Dictionary::read(disk, directory);
             self.pack_with();
         }
     }
 
-    pub(crate) fn codec(&self) -> Option<&Arc<dyn Codec>> {
+    /// The codec, if it is at hand.
+    pub fn codec(&self) -> Option<&Arc<dyn Codec>> {
         self.codec.as_ref()
     }
 
-    pub(crate) fn packing(&self) -> Option<&Arc<Packing>> {
+    /// The codec with its dictionary, if it is at hand.
+    pub fn packing(&self) -> Option<&Arc<Packing>> {
         self.packing.as_ref()
     }
 
     /// Whether the identity names a codec that is not at hand.
-    pub(crate) fn lacks_codec(&self) -> bool {
+    pub fn lacks_codec(&self) -> bool {
         self.codec.is_none() && !self.name.is_empty()
     }
 
     /// The payload of a frame whose sums are right.
-    pub(crate) fn payload<'b>(&self, frame: &Frame, stored: &'b [u8]) -> Payload<'b> {
+    pub fn payload<'b>(&self, frame: &Frame, stored: &'b [u8]) -> Payload<'b> {
         if !frame.form.is_packed() {
             return Payload::Known(Cow::Borrowed(stored));
         }

@@ -1,11 +1,11 @@
 //! Reading the files of a store that nobody has opened.
 
+use crate::layout::header::SegmentKind;
+use crate::{file_name, parse_name};
 use std::io;
 use std::path::Path;
 use todana_engine::Error;
 use todana_io::{Disk, DiskFile, Open};
-use todana_log::layout::header::SegmentKind;
-use todana_log::{file_name, parse_name};
 
 /// No file of a store is longer: entries and a footer of about half of their bytes.
 const FILE_LEN_MAX: u64 = 256 << 20;
@@ -13,20 +13,24 @@ const FILE_LEN_MAX: u64 = 256 << 20;
 const SECTOR_LEN: usize = 4096;
 /// A segment's file, by its name.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SegmentFile {
-    pub(crate) kind: SegmentKind,
-    pub(crate) id: u64,
-    pub(crate) len: u64,
+pub struct SegmentFile {
+    /// What it holds.
+    pub kind: SegmentKind,
+    /// The id.
+    pub id: u64,
+    /// Bytes.
+    pub len: u64,
 }
 
 impl SegmentFile {
-    pub(crate) fn name(&self) -> String {
+    /// The name.
+    pub fn name(&self) -> String {
         file_name(self.id, self.kind)
     }
 }
 
 /// The segments of a directory, packs first, each kind in order of its ids.
-pub(crate) fn segments(disk: &dyn Disk, directory: &Path) -> Result<Vec<SegmentFile>, Error> {
+pub fn segments(disk: &dyn Disk, directory: &Path) -> Result<Vec<SegmentFile>, Error> {
     let names = disk.list(directory).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             Error::Open(format!("there is no store at {}", directory.display()))
@@ -44,11 +48,7 @@ pub(crate) fn segments(disk: &dyn Disk, directory: &Path) -> Result<Vec<SegmentF
 }
 
 /// The bytes of a file; `None` when it is gone.
-pub(crate) fn read_file(
-    disk: &dyn Disk,
-    directory: &Path,
-    name: &str,
-) -> io::Result<Option<Vec<u8>>> {
+pub fn read_file(disk: &dyn Disk, directory: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
     let file = match disk.open(&directory.join(name), Open::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
