@@ -12,8 +12,8 @@ use crate::row::Kind;
 /// Where the manifest, and below it the rivals' sources, are.
 const HOME: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The kinds that `rivals/todana` knows. A tree joins when `todana-store` opens `*.tdt`.
-const TODANA_KINDS: &[Kind] = &[Kind::Hash];
+/// The kinds that `rivals/todana` knows.
+const TODANA_KINDS: &[Kind] = &[Kind::Hash, Kind::Tree];
 
 /// One engine, and the program that drives it.
 #[derive(Debug)]

@@ -17,6 +17,9 @@ const MEMORY_BYTES: u64 = 64 << 20;
 const MEMORY_OPTIONS: &str = "memory=SIZE, evictions=on|off, cas=on|off";
 /// Options of ordered stores in memory.
 const ORDERED_OPTIONS: &str = "memory=SIZE, cas=on|off";
+/// Options of ordered stores on disk.
+const TREE_OPTIONS: &str = "flush=group|never|interval=TIME, cas=on|off, mode=create|existing|read, \
+    cache=SIZE, checkpoint=SIZE, stream=SIZE";
 /// Options of hash stores.
 const HASH_OPTIONS: &str = "flush=group|never|interval=TIME, cas=on|off, mode=create|existing|read, \
     map=on|off, space=PERCENT, compaction=SIZE (a second), stream=SIZE, \
@@ -29,6 +32,13 @@ pub enum Name {
     Memory(CacheOptions),
     /// `+`: in memory, in the order of keys; nothing is evicted.
     Ordered(TreeOptions),
+    /// A directory that ends in `.tdt`: on disk, in the order of keys.
+    Tree {
+        /// The directory.
+        directory: PathBuf,
+        /// Its options.
+        options: TreeOptions,
+    },
     /// A directory that ends in `.tdh`, or any that is told to be one.
     Hash {
         /// The directory.
@@ -44,8 +54,8 @@ fn wrong(message: String) -> Error {
     Error::Name(message)
 }
 
-/// Opens a store by name: a directory ending in `.tdh` is a hash store on disk, which is made when there
-/// is none; `*` is memory, `+` is memory in the order of keys. Options follow, each behind a `#`: `casket.tdh#flush=never#cas=off`.
+/// Opens a store by name: a directory ending in `.tdh` is a hash store on disk, one ending in `.tdt` an ordered
+/// one, which is made when there is none; `*` is memory, `+` is memory in the order of keys. Options follow, each behind a `#`: `casket.tdh#flush=never#cas=off`.
 ///
 /// A hash store waits for the disk after every change (`flush=group`) unless it is told otherwise. One
 /// process at a time has it open; `mode=read` reads besides.
@@ -76,10 +86,13 @@ impl Name {
             _ if Path::new(path).extension().is_some_and(|extension| extension == "tdh") => {
                 Name::directory(Path::new(path))
             }
+            _ if Path::new(path).extension().is_some_and(|extension| extension == "tdt") => {
+                Name::Tree { directory: path.into(), options: TreeOptions::default() }
+            }
             _ => {
                 return Err(wrong(format!(
-                    "the store `{path}` has no known kind: NAME.tdh is a hash store, * is memory, \
-                     + is memory in the order of keys"
+                    "the store `{path}` has no known kind: NAME.tdh is a hash store, \
+                     NAME.tdt an ordered one, * is memory, + is memory in the order of keys"
                 )));
             }
         };
@@ -120,6 +133,9 @@ impl Name {
             Name::Hash { options, .. } => {
                 options.flush == FlushPolicy::Group && options.mode != Mode::ReadOnly
             }
+            Name::Tree { options, .. } => {
+                options.flush == FlushPolicy::Group && options.mode != Mode::ReadOnly
+            }
         }
     }
 
@@ -127,11 +143,13 @@ impl Name {
         let known = match self {
             Name::Memory(_) => MEMORY_OPTIONS,
             Name::Ordered(_) => ORDERED_OPTIONS,
+            Name::Tree { .. } => TREE_OPTIONS,
             Name::Hash { .. } => HASH_OPTIONS,
         };
         let done = match self {
             Name::Memory(options) => set_memory(options, option, value),
             Name::Ordered(options) => set_ordered(options, option, value),
+            Name::Tree { options, .. } => set_tree(options, option, value),
             Name::Hash { options, map, .. } => set_hash(options, map, option, value),
         };
         match done {
@@ -161,6 +179,10 @@ impl Name {
         match self {
             Name::Memory(options) => Ok(Arc::new(Cache::new(options)?)),
             Name::Ordered(options) => Ok(Arc::new(Tree::new(options))),
+            Name::Tree { directory, options } => {
+                let disk = Arc::new(SystemDisk::new());
+                Ok(Arc::new(Tree::open(disk, &directory, options)?.0))
+            }
             Name::Hash { directory, options, map } => {
                 let disk = if map { SystemDisk::new() } else { SystemDisk::without_mappings() };
                 Ok(Arc::new(Hash::open(Arc::new(disk), &directory, options)?))
@@ -184,6 +206,18 @@ fn set_ordered(options: &mut TreeOptions, option: &str, value: &str) -> Set {
     Some(match option {
         "memory" => bytes(value).map(|bytes| options.memory_limit_bytes = bytes),
         "cas" => switch(value).map(|on| options.versions = on),
+        _ => return None,
+    })
+}
+
+fn set_tree(options: &mut TreeOptions, option: &str, value: &str) -> Set {
+    Some(match option {
+        "flush" => flush(value).map(|policy| options.flush = policy),
+        "cas" => switch(value).map(|on| options.versions = on),
+        "mode" => mode(value).map(|mode| options.mode = mode),
+        "cache" => bytes(value).map(|bytes| options.cache_bytes = bytes),
+        "checkpoint" => bytes(value).map(|bytes| options.checkpoint_bytes = bytes),
+        "stream" => bytes(value).map(|bytes| options.stream_bytes = bytes),
         _ => return None,
     })
 }
@@ -284,6 +318,7 @@ fn bytes(value: &str) -> Result<u64, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use todana_engine::{Direction, Range};
 
     fn refusal(name: &str) -> String {
         Name::parse(name).err().map(|error| error.to_string()).unwrap_or_default()
@@ -335,8 +370,36 @@ mod tests {
     }
 
     #[test]
+    fn an_ordered_store_is_there_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = directory.path().join("a.tdt").to_str().unwrap().to_owned();
+        for round in 0..3_u32 {
+            let store = open(&format!("{name}#flush=never#checkpoint=64k#cache=64k")).unwrap();
+            assert_eq!(store.len(), u64::from(round) * 5_000);
+            for n in 0..5_000_u32 {
+                let key = (n * 3 + round).to_be_bytes();
+                store.set(&key, &[round.to_le_bytes()[0]; 20]).unwrap();
+            }
+            assert!(open(&name).err().unwrap().to_string().contains("in use by process"));
+            store.close().unwrap();
+        }
+        let store = open(&format!("{name}#mode=read")).unwrap();
+        assert!(store.set(b"a", b"b").is_err());
+        let mut next = 0_u32;
+        let all = Range::ALL;
+        store
+            .for_each_in(&all, Direction::Forward, |view| {
+                assert_eq!(view.key, next.to_be_bytes());
+                next += 1;
+                true
+            })
+            .unwrap();
+        assert_eq!((next, store.count_in(&all).unwrap()), (15_000, 15_000));
+    }
+
+    #[test]
     fn transactions_happen_whole_or_not() {
-        for name in ["*", "t.tdh"] {
+        for name in ["*", "t.tdh", "t.tdt"] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join(name).to_str().unwrap().to_owned();
             let store = open(if name == "*" { name } else { &path }).unwrap();

@@ -21,6 +21,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Stores several records as one unit: all of them are seen, and there after a crash, or none. Of several of
+    /// one key the last counts.
+    ///
+    /// # Errors
+    /// Limits and space; nothing has changed then.
+    pub fn set_all(&self, records: &[(&[u8], &[u8])]) -> Result<(), Error> {
+        let keys: Vec<&[u8]> = records.iter().map(|(key, _)| *key).collect();
+        self.update_many(&keys, &mut SetAll(records))
+    }
+}
+
+struct SetAll<'r>(&'r [(&'r [u8], &'r [u8])]);
+
+impl UnitMutation for SetAll<'_> {
+    fn evaluate<'s>(&'s mut self, _: &'s [Option<View<'s>>]) -> Vec<Edit<'s>> {
+        self.0.iter().map(|(_, value)| Edit::Put(Put::bytes(value))).collect()
+    }
+}
+
 impl Transaction<'_> {
     /// The value of a key, as this transaction has left it.
     ///

@@ -203,6 +203,11 @@ impl Tree {
         {
             places.iter().for_each(|place| checkpointer.space.give(place.at, place.len));
         }
+        // What is free at the end is nobody's: the next pages there make the file longer again.
+        let len = checkpointer.space.end() * page::UNIT_LEN as u64;
+        if files.pages.len().map_err(failed)? > len {
+            files.pages.set_len(len).map_err(failed)?;
+        }
         checkpointer.ended += 1;
         let pages_len = checkpointer.space.end() * page::UNIT_LEN as u64;
         let due = sequence + self.options.checkpoint_bytes.max(pages_len / 4);

@@ -8,7 +8,7 @@ use todana_engine::Level;
 use todana_protocol::memcached::Protocol;
 use todana_server::settings::{Address, Listen};
 use todana_server::{Io, Settings};
-use todana_store::{CacheOptions, Name};
+use todana_store::{CacheOptions, Name, TreeOptions};
 
 /// Why a configuration cannot be used. One line, with the place and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -249,10 +249,13 @@ impl Config {
     /// The one store; more come with the next engines.
     pub(crate) fn the_store(&self) -> Result<&Store, ConfigError> {
         match self.store.as_slice() {
-            [store] if ["memory", "hash"].contains(&store.engine.as_str()) => Ok(store),
+            [store] if ["memory", "hash", "tree"].contains(&store.engine.as_str()) => Ok(store),
             [store] => Err(wrong(
                 "store.engine",
-                format!("{:?} is not known: there are \"hash\" and \"memory\"", store.engine),
+                format!(
+                    "{:?} is not known: there are \"hash\", \"tree\" and \"memory\"",
+                    store.engine
+                ),
             )),
             [] => Err(wrong("store", "at least one [[store]] is needed")),
             _ => Err(wrong("store", "this version serves one [[store]]")),
@@ -270,6 +273,9 @@ impl Config {
                 "store.memory (-m)",
                 "at least 1MiB, and four times the largest value (-I)",
             ));
+        }
+        if store.engine == "tree" && item > 1 << 20 {
+            return Err(wrong("store.max-item-size (-I)", "1k to 1m on an ordered store"));
         }
         if store.engine != "memory" && item > 32 << 20 {
             return Err(wrong("store.max-item-size (-I)", "1k to 32m on a hash store"));
@@ -302,6 +308,10 @@ impl Config {
                 versions: store.cas,
                 ..CacheOptions::default()
             }),
+            "tree" => Name::Tree {
+                directory: store.path.clone(),
+                options: TreeOptions { versions: store.cas, ..TreeOptions::default() },
+            },
             _ => {
                 let cas = if store.cas { "" } else { "cas=off" };
                 let name = Name::directory(&store.path).with(cas);

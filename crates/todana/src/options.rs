@@ -342,7 +342,8 @@ impl ServeArgs {
             Some("") => return Err(wrong("--store", "a directory, or memory")),
             Some(name) => {
                 let (path, options) = name.split_once('#').unwrap_or((name, ""));
-                store.engine = "hash".into();
+                let is_tree = path.ends_with(".tdt");
+                store.engine = if is_tree { "tree" } else { "hash" }.into();
                 store.path = path.into();
                 store.options = options.into();
             }

@@ -50,6 +50,10 @@ impl Place {
         };
         match parsed? {
             Name::Hash { directory, options, map } => Ok(Place { directory, options, map }),
+            Name::Tree { .. } => Err(Failure::because(
+                "the commands of `todana db` do not know ordered stores yet; programs that embed one and \
+                 `todana serve` do",
+            )),
             Name::Memory(_) | Name::Ordered(_) => {
                 Err(Failure::because("a store in memory ends with its process: name one on disk"))
             }

@@ -2,15 +2,16 @@
 //!
 //! No tuning: there is none. Rows without durability: `flush=never` and one `sync` at the end.
 //! Durable rows: `flush=group`, where a set returns once it is on the disk.
-//!
-//! The tree is not there yet. What it takes here, once it is: units of `shape.batch` puts in `put_all`,
-//! `shape.memory` as its budget, and `scan`; then `TODANA_KINDS` of the harness names it.
+//! A tree puts units of as many records as others have in a transaction, has its share of the memory as
+//! its cache, and stores no versions where hash stores do not either.
 
-use engines_workload::{BULK, Bulk, Feed, KEY_LEN, Kind, Result, Rival, Shape, Tally};
-use todana_store::Store;
+use engines_workload::{BULK, Bulk, Feed, KEY_LEN, Kind, Result, Rival, Scanned, Shape, Tally};
+use todana_store::{Direction, Range, Store};
 
 pub(crate) struct Todana {
     store: Store,
+    /// Puts a unit; 1 for none.
+    batch: u32,
 }
 
 impl Rival for Todana {
@@ -26,14 +27,32 @@ impl Rival for Todana {
             Kind::Hash => "casket.tdh",
             Kind::Tree => "casket.tdt",
         });
-        let store = todana_store::open(&format!("{}#flush={flush}", path.display()))?;
-        Ok(Self { store })
+        let (more, batch) = match shape.kind {
+            Kind::Hash => (String::new(), 1),
+            // The other half of the memory is the kernel's.
+            Kind::Tree => (format!("#cache={}", shape.memory / 2), shape.batch),
+        };
+        let store = todana_store::open(&format!("{}#flush={flush}{more}", path.display()))?;
+        Ok(Self { store, batch })
     }
 
     fn put_all(&self, feed: &mut Feed<'_>) -> Result<()> {
+        if self.batch > 1 {
+            return self.put_units(feed);
+        }
         while let Some((key, value)) = feed.record() {
             self.store.set(key, value)?;
         }
+        Ok(())
+    }
+
+    fn scan(&self, scanned: &mut Scanned) -> Result<()> {
+        self.store.for_each_in(&Range::ALL, Direction::Forward, |view| {
+            if let Some(value) = view.value.as_bytes() {
+                scanned.record(view.key, value);
+            }
+            true
+        })?;
         Ok(())
     }
 
@@ -98,5 +117,34 @@ impl Rival for Todana {
     fn put_any(&self, key: &[u8], value: &[u8]) -> Result<()> {
         self.store.set(key, value)?;
         Ok(())
+    }
+}
+
+impl Todana {
+    fn put_units(&self, feed: &mut Feed<'_>) -> Result<()> {
+        let batch = usize::try_from(self.batch)?;
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut ends = Vec::with_capacity(batch);
+        loop {
+            bytes.clear();
+            ends.clear();
+            while ends.len() < batch
+                && let Some((key, value)) = feed.record()
+            {
+                bytes.extend_from_slice(key);
+                bytes.extend_from_slice(value);
+                ends.push((bytes.len() - value.len(), bytes.len()));
+            }
+            if ends.is_empty() {
+                return Ok(());
+            }
+            let mut start = 0;
+            let mut records: Vec<(&[u8], &[u8])> = Vec::with_capacity(ends.len());
+            for &(key_end, end) in &ends {
+                records.push((&bytes[start..key_end], &bytes[key_end..end]));
+                start = end;
+            }
+            self.store.set_all(&records)?;
+        }
     }
 }
