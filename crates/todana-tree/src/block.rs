@@ -20,6 +20,8 @@ use todana_record::{Meta, varint};
 
 /// Hints of a block.
 const HINTS: usize = 16;
+/// Heads that are compared together.
+const LANES: usize = 8;
 /// Bytes of a head.
 const HEAD_LEN: usize = 4;
 /// Lengths in a tag that say that they follow.
@@ -34,6 +36,9 @@ pub(crate) struct Block {
     /// Heads from one hint to the next.
     step: u32,
     count: u32,
+    /// The first eight bytes of the prefix, and those of them that are its.
+    prefix_word: u64,
+    prefix_mask: u64,
     prefix_len: u32,
     prefix_at: u32,
     is_wide: bool,
@@ -65,11 +70,21 @@ impl Entry<'_> {
     #[inline]
     fn cmp_rest(&self, rest: &[u8]) -> Ordering {
         match (rest.get(HEAD_LEN..), self.rest_len >= HEAD_LEN) {
+            (Some([]), true) if self.tail.is_empty() => Ordering::Equal,
             (Some(tail), true) => self.tail.cmp(tail),
             // Zeros stand for what a short rest has not.
             _ => self.rest_len.cmp(&rest.len()),
         }
     }
+}
+
+/// The first eight bytes of a prefix as a word, and a mask of those that it has.
+fn word_of(prefix: &[u8]) -> (u64, u64) {
+    let (mut word, mut mask) = ([0; 8], [0; 8]);
+    for ((word, mask), byte) in word.iter_mut().zip(&mut mask).zip(prefix) {
+        (*word, *mask) = (*byte, 0xff);
+    }
+    (u64::from_le_bytes(word), u64::from_le_bytes(mask))
 }
 
 /// The head of a rest.
@@ -110,7 +125,10 @@ impl Block {
             return None;
         }
         let (step, hints) = hints(bytes.get(..count * HEAD_LEN)?.as_chunks().0);
+        let (prefix_word, prefix_mask) = word_of(bytes.get(prefix_at..prefix_at + prefix_len)?);
         Some(Block {
+            prefix_word,
+            prefix_mask,
             hints,
             step,
             count: u32::try_from(count).ok()?,
@@ -193,14 +211,20 @@ impl Block {
         parse(bytes).unwrap_or(Entry { rest_len: 0, tail: &[], fields: &[], value: &[] })
     }
 
-    /// Brings the run of heads near that a key's is in.
+    /// Brings the run of heads near that a key's is in, and the offsets that belong to it.
     #[inline]
     pub(crate) fn prefetch_heads(&self, key: &[u8]) {
         let head = head_of(key.get(self.prefix_len as usize..).unwrap_or_default());
         let run = self.hints.iter().filter(|hint| **hint < head).count();
-        if let Some(first) = self.heads().get(run * self.step as usize) {
-            prefetch(first);
-            prefetch(self.prefix());
+        let step = self.step as usize;
+        let from = (run * step).min(self.count());
+        let width = if self.is_wide { 4 } else { 2 };
+        let offsets = self.count() * HEAD_LEN + from * width;
+        let lines = [from * HEAD_LEN, (from + step) * HEAD_LEN, offsets, offsets + step * width];
+        for line in lines {
+            if let Some(byte) = self.bytes.get(line) {
+                prefetch(byte);
+            }
         }
     }
 
@@ -222,8 +246,25 @@ impl Block {
         let heads = self.heads();
         let from = (run * step).min(heads.len());
         let to = (from + step).min(heads.len());
-        let run = heads.get(from..to).unwrap_or_default();
-        from + run.iter().filter(|one| u32::from_le_bytes(**one) < head).count()
+        let (runs, rest) = heads.get(from..to).unwrap_or_default().as_chunks::<LANES>();
+        let less = |one: &[u8; HEAD_LEN]| u32::from(u32::from_le_bytes(*one) < head);
+        let mut count: u32 = rest.iter().map(less).sum();
+        for run in runs {
+            count += run.iter().map(less).sum::<u32>();
+        }
+        from + count as usize
+    }
+
+    /// What follows the prefix in a key, if it begins with that.
+    #[inline]
+    fn rest_of<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        if let Some(first) = key.first_chunk()
+            && self.prefix_len <= 8
+        {
+            let differing = u64::from_le_bytes(*first) ^ self.prefix_word;
+            return key.get(self.prefix_len as usize..).filter(|_| differing & self.prefix_mask == 0);
+        }
+        key.strip_prefix(self.prefix())
     }
 
     /// Where a key stands, or where it would.
@@ -232,9 +273,8 @@ impl Block {
     /// The place of the first key behind it, when it is not there.
     #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Result<usize, usize> {
-        let prefix = self.prefix();
-        let Some(rest) = key.strip_prefix(prefix) else {
-            return Err(if key < prefix { 0 } else { self.count() });
+        let Some(rest) = self.rest_of(key) else {
+            return Err(if key < self.prefix() { 0 } else { self.count() });
         };
         let head = head_of(rest);
         let at = self.lower_bound(head);
@@ -307,7 +347,8 @@ fn parse(bytes: &[u8]) -> Option<Entry<'_>> {
 
 /// Heads from one hint to the next, and the hints.
 fn hints(heads: &[[u8; HEAD_LEN]]) -> (u32, [u32; HINTS]) {
-    let step = heads.len().div_ceil(HINTS).max(1);
+    // Whole lanes: they are compared together.
+    let step = heads.len().div_ceil(HINTS).next_multiple_of(LANES).max(LANES);
     let mut hints = [u32::MAX; HINTS];
     for (hint, run) in hints.iter_mut().zip(heads.chunks(step)) {
         *hint = run.last().map_or(u32::MAX, |head| u32::from_le_bytes(*head));
@@ -412,6 +453,7 @@ impl Builder {
         bytes.extend_from_slice(prefix);
         bytes.extend_from_slice(&self.entries);
         let (step, hints) = hints(self.heads.as_chunks().0);
+        let (prefix_word, prefix_mask) = word_of(prefix);
         self.heads.clear();
         self.offsets.clear();
         self.entries.clear();
@@ -420,6 +462,8 @@ impl Builder {
             hints,
             step,
             count: narrow(count),
+            prefix_word,
+            prefix_mask,
             prefix_len: narrow(prefix.len()),
             prefix_at: narrow(prefix_at),
             is_wide,

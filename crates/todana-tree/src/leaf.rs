@@ -125,6 +125,8 @@ impl Leaf {
     /// A key's record as of a sequence.
     #[inline]
     pub(crate) fn find(&self, key: &[u8], tag: u8, sequence: u64) -> Option<Stored<'_>> {
+        // What the block needs is on its way while the changes are looked at.
+        self.block.prefetch_heads(key);
         match self.delta().and_then(|delta| delta.find(key, tag, sequence)) {
             Some(change) => change.record,
             None => self.block.find(key).ok().map(|place| self.at(place)),
@@ -133,6 +135,7 @@ impl Leaf {
 
     /// A key's latest record, and where the block has it or would have it.
     pub(crate) fn seek(&self, key: &[u8], tag: u8) -> (Seat, Option<Stored<'_>>) {
+        self.block.prefetch_heads(key);
         let change: Option<Change<'_>> =
             self.delta().and_then(|delta| delta.find(key, tag, u64::MAX));
         match change {

@@ -74,6 +74,7 @@ impl Shared {
                     };
                 }
                 Child::Leaf(number) => {
+                    self.leaves.prefetch(number);
                     let Some(leaf) = self.leaves.get(pin, number) else { return End::Gone };
                     if leaf.made <= sequence {
                         return End::Leaf(leaf);
