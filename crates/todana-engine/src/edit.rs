@@ -36,6 +36,11 @@ pub trait UnitMutation {
         false
     }
 
+    /// As [`Mutation::is_blind`], for all keys: an engine may then give no records at all.
+    fn is_blind(&self) -> bool {
+        false
+    }
+
     /// One edit for each key, in the order of the keys that the unit was given; missing ones are
     /// [`Edit::Keep`], further ones are ignored. Must not call the engine.
     fn evaluate<'s>(&'s mut self, current: &'s [Option<View<'s>>]) -> Vec<Edit<'s>>;

@@ -36,6 +36,10 @@ impl Store {
 struct SetAll<'r>(&'r [(&'r [u8], &'r [u8])]);
 
 impl UnitMutation for SetAll<'_> {
+    fn is_blind(&self) -> bool {
+        true
+    }
+
     fn evaluate<'s>(&'s mut self, _: &'s [Option<View<'s>>]) -> Vec<Edit<'s>> {
         self.0.iter().map(|(_, value)| Edit::Put(Put::bytes(value))).collect()
     }

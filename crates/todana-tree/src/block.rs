@@ -262,7 +262,9 @@ impl Block {
             && self.prefix_len <= 8
         {
             let differing = u64::from_le_bytes(*first) ^ self.prefix_word;
-            return key.get(self.prefix_len as usize..).filter(|_| differing & self.prefix_mask == 0);
+            return key
+                .get(self.prefix_len as usize..)
+                .filter(|_| differing & self.prefix_mask == 0);
         }
         key.strip_prefix(self.prefix())
     }

@@ -125,7 +125,7 @@ impl Writer {
     }
 
     /// What stands before the leaf that was sought last; `None` when it is the first.
-    fn low_separator(&self) -> Option<Vec<u8>> {
+    pub(crate) fn low_separator(&self) -> Option<Vec<u8>> {
         let step = self.path.iter().rev().find(|step| step.at > 0)?;
         self.inners.get(step.inner).map(|inner| inner.separator(step.at))
     }

@@ -170,8 +170,10 @@ impl Tree {
     ) -> Result<Applied, Error> {
         let mut writer = self.writing.lock();
         let pin = pin();
-        let mut records: Vec<Option<Stored<'_>>> = Vec::with_capacity(keys.len());
-        for key in keys {
+        let is_blind = mutation.is_blind();
+        let looked_at = if is_blind { &[][..] } else { keys };
+        let mut records: Vec<Option<Stored<'_>>> = Vec::with_capacity(looked_at.len());
+        for key in looked_at {
             let record = writer.seek(&self.shared, &pin, key)?.record;
             records.push(record.filter(|record| !record.meta.expiry.is_past(now)));
         }
@@ -183,10 +185,13 @@ impl Tree {
             .collect();
         let edits = mutation.evaluate(&views);
         let mut changes = Vec::with_capacity(keys.len());
-        for ((key, edit), record) in keys.iter().zip(&edits).zip(&records) {
+        for (at, (key, edit)) in keys.iter().zip(&edits).enumerate() {
             self.check_memory(&writer, edit)?;
-            changes.extend(change(edit, record.as_ref())?.map(|change| (*key, change)));
+            let record = records.get(at).and_then(Option::as_ref);
+            changes.extend(change(edit, record)?.map(|change| (*key, change)));
         }
+        // Neighbours one behind the other; of several of one key the last stays last.
+        changes.sort_by_key(|(key, _)| *key);
         if changes.is_empty() {
             return Ok(Applied { position: self.position(writer.last), version: 0 });
         }

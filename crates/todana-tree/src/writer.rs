@@ -26,6 +26,20 @@ pub(crate) struct Step {
     pub(crate) at: usize,
 }
 
+/// From which key on, and up to which, a way leads to the same leaf.
+#[derive(Debug)]
+struct Finger {
+    low: Option<Vec<u8>>,
+    high: Option<Vec<u8>>,
+}
+
+impl Finger {
+    fn holds(&self, key: &[u8]) -> bool {
+        self.low.as_deref().is_none_or(|low| low <= key)
+            && self.high.as_deref().is_none_or(|high| key < high)
+    }
+}
+
 /// What was replaced and may be needed by a snapshot.
 #[derive(Debug)]
 struct Kept {
@@ -43,6 +57,8 @@ pub(crate) struct Writer {
     pub(crate) leaves: SlabWriter<Leaf>,
     pub(crate) builder: Builder,
     pub(crate) path: Vec<Step>,
+    /// Keys for which the way is still the same as the last one.
+    finger: Option<Finger>,
     /// In the order of their sequences.
     kept: VecDeque<Kept>,
     /// Whether a snapshot may need what is replaced now.
@@ -104,6 +120,7 @@ impl Writer {
             leaves,
             builder: Builder::default(),
             path: Vec::new(),
+            finger: None,
             kept: VecDeque::new(),
             is_keeping: false,
             gone: Vec::new(),
@@ -148,13 +165,28 @@ impl Writer {
 
     /// Goes down to a key's leaf, in memory or not.
     pub(crate) fn go(&mut self, shared: &Shared, pin: &Pin, key: &[u8]) -> Child {
+        let last = self.path.last().copied();
+        if let Some(step) = last
+            && self.finger.as_ref().is_some_and(|finger| finger.holds(key))
+            && let Some(inner) = shared.inners.get(pin, step.inner)
+        {
+            return inner.child(step.at);
+        }
         self.path.clear();
+        self.finger = None;
         let mut child = Child::of(shared.root.load(Ordering::Relaxed));
         while let Child::Inner(number) = child {
             let Some(inner) = shared.inners.get(pin, number) else { break };
             let at = inner.find(key);
             self.path.push(Step { inner: number, at });
             child = inner.child(at);
+        }
+        // Who comes to the same leaf twice may come again.
+        if let (Some(last), Some(step)) = (last, self.path.last())
+            && (last.inner, last.at) == (step.inner, step.at)
+        {
+            let (low, high) = (self.low_separator(), self.high_separator(step.at + 1));
+            self.finger = Some(Finger { low, high });
         }
         child
     }
@@ -368,6 +400,7 @@ impl Writer {
         range: Range<usize>,
         mut branches: Vec<Branch>,
     ) {
+        self.finger = None;
         let Some(above) = depth.checked_sub(1) else {
             return self.replace_root(shared, branches);
         };
@@ -404,6 +437,7 @@ impl Writer {
 
     /// Puts branches in the place of everything.
     fn replace_root(&mut self, shared: &Shared, branches: Vec<Branch>) {
+        self.finger = None;
         let old = Child::of(shared.root.load(Ordering::Relaxed));
         let before = self.before(old);
         let new = match &branches[..] {
