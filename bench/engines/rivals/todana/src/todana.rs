@@ -2,8 +2,8 @@
 //!
 //! No tuning: there is none. Rows without durability: `flush=never` and one `sync` at the end.
 //! Durable rows: `flush=group`, where a set returns once it is on the disk.
-//! A tree puts units of as many records as others have in a transaction, has its share of the memory as
-//! its cache, and stores no versions where hash stores do not either.
+//! A tree puts units of as many records as others have in a transaction, and has its share of the memory as its
+//! cache.
 
 use engines_workload::{BULK, Bulk, Feed, KEY_LEN, Kind, Result, Rival, Scanned, Shape, Tally};
 use todana_store::{Direction, Range, Store};
