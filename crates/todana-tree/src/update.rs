@@ -1,5 +1,6 @@
 //! Changing records: evaluating and appending, under the writer's lock.
 
+use crate::child::Child;
 use crate::range::RangeBytes;
 use crate::stored::Stored;
 use crate::tree::{Tree, VALUE_LEN_MAX};
@@ -142,12 +143,17 @@ impl Tree {
         mutation: &mut dyn Mutation,
     ) -> Result<Applied, Error> {
         let pin = pin();
-        if self.files.is_some() {
-            // What has to be read is read without the lock.
-            self.look_up(&pin, key)?;
-        }
-        let mut writer = self.writing.lock();
-        let spot = writer.seek(&self.shared, &pin, key)?;
+        let (mut writer, spot) = loop {
+            let mut writer = self.writing.lock();
+            match writer.go(&self.shared, &pin, key) {
+                // What has to be read is read without the lock.
+                Child::Page(place) => {
+                    drop(writer);
+                    self.fetch(key, place)?;
+                }
+                child => break (writer, Spot::of(&self.shared, &pin, child, key)),
+            }
+        };
         let current = spot.record.filter(|record| !record.meta.expiry.is_past(now));
         let view = current.as_ref().map(|record| record.view(key, self.incarnation()));
         let edit = mutation.evaluate(view.as_ref());

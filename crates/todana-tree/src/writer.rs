@@ -99,6 +99,20 @@ pub(crate) struct New<'n> {
     pub(crate) sequence: u64,
 }
 
+impl<'a> Spot<'a> {
+    /// What the present leaf that a key's way has led to has of the key.
+    #[inline]
+    pub(crate) fn of(shared: &'a Shared, pin: &'a Pin, child: Child, key: &[u8]) -> Spot<'a> {
+        if let Child::Leaf(number) = child
+            && let Some(leaf) = shared.leaves.get(pin, number)
+        {
+            let (seat, record) = leaf.seek(key, tag_of(key));
+            return Spot { number, leaf, seat, record };
+        }
+        unreachable!("the present nodes lead to leaves")
+    }
+}
+
 impl Writer {
     /// An empty tree as of a sequence.
     pub(crate) fn new(pages: Option<Pages>, sequence: u64) -> (Shared, Writer) {
@@ -148,19 +162,13 @@ impl Writer {
     ) -> Result<Spot<'a>, Error> {
         loop {
             match self.go(shared, pin, key) {
-                Child::Leaf(number) => {
-                    let Some(leaf) = shared.leaves.get(pin, number) else { break };
-                    let (seat, record) = leaf.seek(key, tag_of(key));
-                    return Ok(Spot { number, leaf, seat, record });
-                }
                 Child::Page(place) => {
                     let leaf = shared.read(place)?;
                     self.put_leaf(shared, leaf);
                 }
-                Child::Inner(_) | Child::None => break,
+                child => return Ok(Spot::of(shared, pin, child, key)),
             }
         }
-        unreachable!("the present nodes lead to leaves")
     }
 
     /// Goes down to a key's leaf, in memory or not.
