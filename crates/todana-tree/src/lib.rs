@@ -16,6 +16,8 @@ mod delta;
 mod evict;
 mod fields;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inner;
 mod leaf;
 mod look_up;
