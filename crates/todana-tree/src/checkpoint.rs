@@ -110,6 +110,11 @@ impl Tree {
     fn step(&self, checkpointer: &mut Checkpointer) -> Result<bool, Error> {
         self.check_poison()?;
         let Some(files) = &self.files else { return Ok(true) };
+        if files.log.is_closed() {
+            // Another process may have it, or this one may only read.
+            checkpointer.run = None;
+            return Ok(true);
+        }
         if checkpointer.run.is_none() {
             checkpointer.run = Some(self.begin_checkpoint(files.store)?);
         }
