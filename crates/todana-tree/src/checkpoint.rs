@@ -176,8 +176,13 @@ impl Tree {
                 break;
             }
         }
-        let written = output.write(&*files.pages);
-        written.map_err(|error| refused(&error))?;
+        if let Err(error) = output.write(&*files.pages) {
+            // Nothing leads to these, nor will: on a disk that stays full each attempt would take others.
+            run.new.truncate(run.new.len() - output.leaves.len());
+            let places = output.leaves.iter().map(|(_, place)| place);
+            places.for_each(|place| checkpointer.space.give(place.at, place.len));
+            return Err(refused(&error));
+        }
         checkpointer.written += output.leaves.len() as u64;
         let writer = self.writing.lock();
         for (leaf, place) in output.leaves {
