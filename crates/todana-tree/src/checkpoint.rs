@@ -26,8 +26,8 @@ pub(crate) const OUTLINE: &str = "outline";
 pub(crate) const JOB_CHECKPOINT: usize = 1;
 /// Bytes of pages that are written at once.
 const WRITE_LEN: usize = 1 << 20;
-/// Leaves that are looked at in one step.
-const STEP: usize = 4_096;
+/// Leaves that are looked at in one step; few in tests, so that much happens between.
+const STEP: usize = if cfg!(test) { 16 } else { 4_096 };
 /// Time until a checkpoint is tried again that found no space, in ms.
 const RETRY_MS: u64 = 1_000;
 

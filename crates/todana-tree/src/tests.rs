@@ -382,6 +382,7 @@ const TIGHT: TreeOptions = TreeOptions {
     mode: Mode::Create,
     checkpoint_bytes: 64 << 10,
     stream_bytes: 0,
+    least_segment_bytes: 64 << 10,
 };
 
 #[test]
