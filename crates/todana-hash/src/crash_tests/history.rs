@@ -169,11 +169,12 @@ pub(super) fn recovered(disk: &SimDisk, history: &History, what: &str) -> (Store
         let last = history.states.get(history.safe).cloned().unwrap_or_default();
         let last = left_of(&last, now);
         let differs = |key: &&Vec<u8>| found.get(*key) != last.get(*key);
-        let keys: Vec<_> = found.keys().chain(last.keys()).filter(differs).collect();
+        let keys = found.keys().chain(last.keys()).filter(differs);
+        let keys: Vec<_> = keys.map(|key| (key, found.get(key), last.get(key))).collect();
         let was_there = history.had(&found, now);
         panic!(
-            "{what}: of {} states none after {} was found (an earlier one: {was_there}); {keys:?} \
-             differ from the last safe one; {:?}",
+            "{what}: of {} states none after {} was found (an earlier one: {was_there}); at {now:?} \
+             these differ from the last safe one: {keys:?}; {:?}",
             history.states.len(),
             history.safe,
             report(&store),
