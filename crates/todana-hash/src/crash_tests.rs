@@ -2,13 +2,14 @@
 //! afterwards.
 //!
 //! The workload ([`run`]) puts, appends, touches, removes and makes anew, in units too, flushes, compacts,
-//! closes and opens. After each step everything that a reader would be shown is noted ([`history`]). Then:
+//! closes and opens. After each step everything that a reader would be shown is noted ([`history`]). What is
+//! particular of an engine stands in this file, so that the ordered engine's tests have the same modules. Then:
 //!
 //! | module | what goes wrong | what has to hold |
 //! |---|---|---|
 //! | [`power`] | the power, at operation *n*; writes are torn, dropped, reordered | (C1) to (C4) |
 //! | [`faults`] | operation *n* fails, or every sync from some moment on | (C1) to (C5) |
-//! | [`space`] | the disk is full, for a while | (C6) |
+//! | [`space`], [`squeeze`] | the disk is full, for a while | (C6) |
 //! | [`flips`] | a bit of a file is turned over | (C7) |
 //!
 //! - **(C1)** What is found is the state after some prefix of the changes; it has everything that was
@@ -30,18 +31,24 @@ mod power;
 mod run;
 mod single;
 mod space;
+mod squeeze;
 
-use crate::{FlushPolicy, Hash, HashOptions};
+use crate::{FlushPolicy, Hash, HashOptions, Report};
 use std::path::Path;
 use std::sync::Arc;
-use todana_engine::Error;
-use todana_io::Disk;
+use todana_engine::{Engine, Error, View};
+use todana_io::{Disk, Generator};
+use todana_record::{Position, Timestamp};
 use todana_sim::SimDisk;
 
 const START_MS: u64 = 1_700_000_000_000;
 /// Later than every clock of a workload; some records have ended by then.
 const LATER_MS: u64 = START_MS + 20_000;
 const STORE: &str = "/data/crash.tdh";
+/// Steps of a workload of the quick tier.
+const STEPS: u32 = 60;
+
+type Store = Hash;
 
 fn open(disk: &SimDisk, flush: FlushPolicy) -> Result<Hash, Error> {
     let options = HashOptions {
@@ -52,4 +59,54 @@ fn open(disk: &SimDisk, flush: FlushPolicy) -> Result<Hash, Error> {
     };
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Hash::open(disk, Path::new(STORE), options)
+}
+
+fn report(store: &Store) -> &Report {
+    store.report()
+}
+
+fn check_poison(store: &Store) -> Result<(), Error> {
+    store.log.check_poison()
+}
+
+/// Takes space back, from beginning to end.
+fn tidy(store: &Store) -> Result<(), Error> {
+    store.compact()
+}
+
+/// How often that was done since the store was opened.
+fn tidied(store: &Store, now: Timestamp) -> u64 {
+    store.statistics(now).segments_reclaimed
+}
+
+fn keys() -> impl Iterator<Item = Vec<u8>> {
+    (0..40u64).map(|key| key.to_le_bytes()[..2].to_vec())
+}
+
+fn draw_key(random: &mut Generator) -> Vec<u8> {
+    random.below(40).to_le_bytes()[..2].to_vec()
+}
+
+/// Bytes of a value.
+fn draw_len(random: &mut Generator) -> u64 {
+    match random.below(12) {
+        0 => random.below(40_000),
+        1..4 => random.below(3_000),
+        _ => random.below(60),
+    }
+}
+
+/// A change that other engines do not know.
+fn own_change(_: &Store, _: &mut Generator, _: Timestamp) -> Option<Result<Position, Error>> {
+    None
+}
+
+/// A record's position; `START` where an engine gives no more than a bound.
+fn position_of(view: &View<'_>) -> Position {
+    view.position
+}
+
+/// Whether an error says that a file is damaged.
+fn names(error: &Error, file: &str) -> bool {
+    error.to_string().contains(file)
 }

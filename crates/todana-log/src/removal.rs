@@ -32,7 +32,10 @@ impl Log {
 
     /// Gives up complete logs from the old end on whose changes are all at or before a sequence, as far as the
     /// stream and snapshots do not need them; gives how many. For an engine with checkpoints, which has all
-    /// up to that sequence safe elsewhere. One thread at a time calls it.
+    /// up to that sequence safe elsewhere, and has synced the log up to it. One thread at a time calls it.
+    ///
+    /// The log with that sequence stays, though all of it may be elsewhere: it is what says, after a crash, that
+    /// nothing is missing. The one behind it may have no header yet, or no change for a long time.
     ///
     /// # Errors
     /// [`Error::Poisoned`].
@@ -40,17 +43,20 @@ impl Log {
         self.check_poison()?;
         let slots = owner.with(|writer| {
             let stays_from = self.stays_from(writer);
-            let mut logs: Vec<_> = (0..)
+            let mut logs: Vec<(u16, &crate::Account)> = (0..)
                 .zip(&writer.accounts)
                 .filter(|(_, account)| account.id > 0 && !account.is_pack)
                 .collect();
             logs.sort_unstable_by_key(|(_, account)| account.id);
-            // From the old end, and without a gap: what is left is a chain.
-            let may_go = |account: &&crate::Account| {
-                account.complete && account.highest <= sequence && account.highest < stays_from
+            // From the old end, and without a gap: what is left is a chain, and begins at or before the sequence.
+            let may_go = |log: &crate::Account, next: &crate::Account| {
+                log.complete && next.id <= sequence && log.highest < stays_from
             };
-            let old = logs.into_iter().take_while(|(_, account)| may_go(account));
-            old.map(|(slot, _): (u16, _)| slot).collect::<Vec<_>>()
+            let old = logs.windows(2).map_while(|pair| match pair {
+                [(slot, log), (_, next)] if may_go(log, next) => Some(*slot),
+                _ => None,
+            });
+            old.collect::<Vec<u16>>()
         });
         if slots.is_empty() {
             return Ok(0);

@@ -1,5 +1,6 @@
 //! Giving entries back in their order, for an engine that has a checkpoint and carries out what came after it.
 
+use crate::home::corrupt;
 use crate::layout::record::{self, Record};
 use crate::pins::Pins;
 use crate::recovery::Recovered;
@@ -39,9 +40,13 @@ impl Recovered {
             return Err(Error::Corrupt(missing));
         }
         if self.applied < after {
-            let applied = self.applied;
-            let missing = format!("changes up to {after} are missing: the log ends at {applied}");
-            return Err(Error::Corrupt(missing));
+            let last = self
+                .segments
+                .logs_from(0)
+                .last()
+                .map_or_else(|| "the log".to_owned(), |log| log.name());
+            let ends = format!("ends at {}, but there were changes up to {after}", self.applied);
+            return Err(corrupt(&last, &ends));
         }
         for log in self.segments.logs_from(after) {
             let mut number = 0;

@@ -12,6 +12,9 @@
 mod block;
 mod checkpoint;
 mod child;
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "random numbers, bounded")]
+mod crash_tests;
 mod delta;
 mod evict;
 mod fields;

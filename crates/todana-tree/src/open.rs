@@ -42,6 +42,7 @@ impl Tree {
             flush: options.flush,
             versions: options.versions,
             stream_bytes: options.stream_bytes,
+            least_segment_bytes: options.least_segment_bytes,
             ..LogOptions::of(StoreKind::TREE)
         };
         let (recovered, _) = Recovered::open(disk.clone(), directory, log_options, None)?;

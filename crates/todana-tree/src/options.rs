@@ -21,6 +21,9 @@ pub struct TreeOptions {
     pub checkpoint_bytes: u64,
     /// Bytes of the update stream that are kept although no checkpoint needs them.
     pub stream_bytes: u64,
+    /// Bytes of the smallest segment of the log: less only in tests.
+    #[doc(hidden)]
+    pub least_segment_bytes: u64,
 }
 
 impl Default for TreeOptions {
@@ -33,6 +36,7 @@ impl Default for TreeOptions {
             mode: Mode::Create,
             checkpoint_bytes: 64 << 20,
             stream_bytes: 0,
+            least_segment_bytes: 1 << 20,
         }
     }
 }

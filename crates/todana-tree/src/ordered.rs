@@ -2,7 +2,7 @@
 
 use crate::tree::Tree;
 use crate::walk::Moment;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use todana_engine::{Applied, Direction, Error, Found, Look, Ordered, Range, View};
 use todana_io::epoch::pin;
 use todana_record::{Position, Timestamp};
@@ -22,9 +22,16 @@ impl Ordered for Tree {
         if range.is_empty() {
             return Ok(Applied { position: self.position(self.shared.applied()), version: 0 });
         }
-        let mut writer = self.writing.lock();
-        let sequence = self.log_range(&mut writer, range, now)?;
         let pin = pin();
+        let mut writer = self.writing.lock();
+        // The leaves at its ends are what may have to be read; what cannot be read is refused before it is logged,
+        // or no open could carry it out.
+        for bound in [range.from, range.to] {
+            if let Bound::Included(key) | Bound::Excluded(key) = bound {
+                writer.seek(&self.shared, &pin, key)?;
+            }
+        }
+        let sequence = self.log_range(&mut writer, range, now)?;
         let removed = writer.remove_range(&self.shared, &pin, range, sequence);
         // What is logged and half done is done when the store is opened again.
         removed.map_err(|error| self.poison(error.to_string()))?;

@@ -276,6 +276,27 @@ fn the_tree_is_as_a_map_for_long() {
 }
 
 #[test]
+fn a_put_where_a_leaf_has_become_empty_is_not_lost() {
+    let key = |n: u32| format!("{n:08}").into_bytes();
+    for first in 0..160 {
+        let tree = Tree::new(TreeOptions::default());
+        let put = |n, len| {
+            tree.update(&key(n), NOW, &mut To(Some(&vec![7; len]))).unwrap();
+        };
+        (0..200).for_each(|n| put(n, 100));
+        // Every leaf has changes, and little room for more.
+        (0..200).step_by(8).for_each(|n| put(n, 10));
+        for n in first..first + 40 {
+            tree.update(&key(n), NOW, &mut To(None)).unwrap();
+            // Its leaf may have nothing left, and then the key belongs to a neighbour.
+            put(n, 3_000);
+            assert_eq!(get(&tree, &key(n)).map(|value| value.len()), Some(3_000), "{first}, {n}");
+            tree.update(&key(n), NOW, &mut To(None)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn many_nodes_grow_and_go() {
     let tree = Tree::new(TreeOptions::default());
     let key = |n: u32| format!("{n:08}").into_bytes();
@@ -382,6 +403,7 @@ const TIGHT: TreeOptions = TreeOptions {
     mode: Mode::Create,
     checkpoint_bytes: 64 << 10,
     stream_bytes: 0,
+    least_segment_bytes: 64 << 10,
 };
 
 #[test]

@@ -224,7 +224,8 @@ impl Writer {
             || delta::len_max(key, &Meta::default(), 0),
             |(meta, value)| delta::len_max(key, meta, value[0].len() + value[1].len()),
         );
-        if spot.leaf.delta().is_some_and(|delta| !delta.has_room(len)) {
+        // More than once, when nothing is left of a leaf: the key belongs to a neighbour then.
+        while spot.leaf.delta().is_some_and(|delta| !delta.has_room(len)) {
             self.renew(shared, pin, spot);
             spot = self.seek(shared, pin, key)?;
         }
@@ -233,7 +234,8 @@ impl Writer {
             spot.leaf.delta_for(len);
             self.leaf_bytes += (spot.leaf.len() - before) as u64;
         }
-        spot.leaf.delta_for(len).append(sequence, key, record, spot.seat);
+        let is_there = spot.leaf.delta_for(len).append(sequence, key, record, spot.seat);
+        assert!(is_there, "room was made for a change");
         self.last = sequence;
         self.stored += u64::from(record.is_some());
         match (was_there, record.is_some()) {

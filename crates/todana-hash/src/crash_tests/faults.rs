@@ -1,9 +1,8 @@
 //! An operation of the disk fails, or every sync from some moment on: (C5).
 
 use super::history::state_of;
-use super::open;
 use super::run::{All, Run, Wish};
-use crate::FlushPolicy;
+use super::{FlushPolicy, STEPS, open, tidy};
 use todana_engine::{Engine, Error, Found, Level, Look};
 use todana_record::{Expiry, PartitionId};
 use todana_sim::{Fault, SimDisk};
@@ -14,48 +13,48 @@ fn is_poisoned<T>(result: &Result<T, Error>) -> bool {
 
 /// A store after a failure: it writes nothing, says so, and reads go on (C5).
 fn check_poisoned(run: &Run, what: &str) {
-    let (hash, now) = (run.hash(), run.now());
+    let (store, now) = (run.store(), run.now());
     let operations = run.disk.operations();
     let nothing_written = |after: &str| {
         assert_eq!(run.disk.operations(), operations, "{what}: {after} has written something");
     };
-    let durable = hash.watermark(PartitionId(0), Level::Durable);
+    let durable = store.watermark(PartitionId(0), Level::Durable);
     let put = || Wish::Put(vec![1], 0, Expiry::NEVER);
     for key in [&b"new"[..], &[3, 0]] {
-        assert!(is_poisoned(&hash.update(key, now, &mut put())), "{what}: put");
-        let unit = hash.update_many(&[key], now, &mut All(vec![put()]));
+        assert!(is_poisoned(&store.update(key, now, &mut put())), "{what}: put");
+        let unit = store.update_many(&[key], now, &mut All(vec![put()]));
         assert!(is_poisoned(&unit), "{what}: unit");
     }
-    assert!(is_poisoned(&hash.update(&[5, 0], now, &mut Wish::Remove)), "{what}: removal");
-    assert!(is_poisoned(&hash.flush(None, now)), "{what}: flush");
+    assert!(is_poisoned(&store.update(&[5, 0], now, &mut Wish::Remove)), "{what}: removal");
+    assert!(is_poisoned(&store.flush(None, now)), "{what}: flush");
     nothing_written("a change");
-    assert!(is_poisoned(&hash.compact()), "{what}: compaction");
-    nothing_written("a compaction");
-    hash.request_flush(PartitionId(0));
-    for (number, job) in hash.jobs().iter().enumerate() {
-        hash.run_job(number, now);
+    assert!(is_poisoned(&tidy(store)), "{what}: tidying");
+    nothing_written("the tidying");
+    store.request_flush(PartitionId(0));
+    for (number, job) in store.jobs().iter().enumerate() {
+        store.run_job(number, now);
         nothing_written(job);
     }
-    assert!(is_poisoned(&hash.sync()) || durable >= run.applied(), "{what}: sync");
+    assert!(is_poisoned(&store.sync()) || durable >= run.applied(), "{what}: sync");
     nothing_written("a sync");
-    assert!(is_poisoned(&hash.close()), "{what}: close");
-    let state = state_of(hash, now).unwrap_or_else(|error| panic!("{what}: scan: {error}"));
+    assert!(is_poisoned(&store.close()), "{what}: close");
+    let state = state_of(store, now).unwrap_or_else(|error| panic!("{what}: scan: {error}"));
     assert!(run.history.last() == &state, "{what}: a poisoned store shows something else");
     for (key, seen) in &state {
-        hash.get(key, now, &mut |found| {
+        store.get(key, now, &mut |found| {
             let Found::Record(view) = &found else { panic!("{what}: get {key:?}: {found:?}") };
             assert_eq!(super::history::seen(view), *seen, "{what}: get {key:?}");
             Look::Peeked
         });
     }
-    assert_eq!(hash.watermark(PartitionId(0), Level::Durable), durable, "{what}: durable");
+    assert_eq!(store.watermark(PartitionId(0), Level::Durable), durable, "{what}: durable");
     nothing_written("a close or a read");
 }
 
 /// Both ends of a process that has stopped: it is started anew, or the power goes off.
 fn check_ends(mut run: Run, at: u64, what: &str) {
     let operations = run.disk.operations();
-    run.hash = None;
+    run.store = None;
     assert_eq!(run.disk.operations(), operations, "{what}: something was written at the end");
     let left = run.disk.kill();
     run.survive(&left, at, &format!("{what}, killed"));
@@ -74,7 +73,7 @@ fn failures(seed: u64, steps: u32, stride: u64) -> u64 {
         let lived = run.live(steps);
         match &lived {
             Err(Error::Poisoned(_)) => check_poisoned(&run, &what),
-            Err(Error::Open(_)) => assert!(run.hash.is_none(), "{what}: {lived:?}"),
+            Err(Error::Open(_)) => assert!(run.store.is_none(), "{what}: {lived:?}"),
             _ => panic!("{what}: {lived:?}"),
         }
         check_ends(run, at, &what);
@@ -97,7 +96,7 @@ fn full_once(seed: u64, steps: u32, stride: u64) -> u64 {
         match run.live(steps) {
             Ok(()) => {}
             Err(Error::Poisoned(_)) => check_poisoned(&run, &what),
-            Err(Error::Open(_) | Error::NoSpace) if run.hash.is_none() => {}
+            Err(Error::Open(_) | Error::NoSpace) if run.store.is_none() => {}
             Err(error) => panic!("{what}: {error}"),
         }
         check_ends(run, at, &what);
@@ -120,12 +119,12 @@ fn syncs_fail(seed: u64, steps: u32) -> u64 {
         match failed {
             Some(Error::Poisoned(_)) => check_poisoned(&run, &what),
             // A close that has nothing to sync but the identity.
-            Some(Error::Open(_)) if run.hash.is_none() => {}
+            Some(Error::Open(_)) if run.store.is_none() => {}
             failed => panic!("{what}: {failed:?}"),
         }
         assert!(run.history.safe >= safe);
         // An open cannot promise anything either, until syncs succeed.
-        run.hash = None;
+        run.store = None;
         let again = run.disk.kill();
         again.fail_all_syncs(true);
         assert!(open(&again, FlushPolicy::Group).is_err(), "{what}: opened without a sync");
@@ -138,21 +137,21 @@ fn syncs_fail(seed: u64, steps: u32) -> u64 {
 
 #[test]
 fn a_failure_stops_the_store_and_loses_nothing_acknowledged() {
-    let points: u64 = (0..4).map(|seed| failures(seed, 40, 9)).sum();
+    let points: u64 = (0..4).map(|seed| failures(seed, STEPS * 2 / 3, 9)).sum();
     println!("{points} failures");
     assert!(points > 60);
 }
 
 #[test]
 fn a_disk_that_is_full_once_loses_nothing() {
-    let points: u64 = (0..4).map(|seed| full_once(seed, 40, 11)).sum();
+    let points: u64 = (0..4).map(|seed| full_once(seed, STEPS * 2 / 3, 11)).sum();
     println!("{points} times full");
     assert!(points > 40);
 }
 
 #[test]
 fn syncs_that_fail_promise_nothing() {
-    let points: u64 = (0..4).map(|seed| syncs_fail(seed, 40)).sum();
+    let points: u64 = (0..4).map(|seed| syncs_fail(seed, STEPS * 2 / 3)).sum();
     println!("{points} moments");
     assert!(points > 20);
 }

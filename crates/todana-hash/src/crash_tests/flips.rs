@@ -2,8 +2,7 @@
 
 use super::history::{History, Seen, is_left_of, seen, state_of};
 use super::run::{Run, Wish};
-use super::{LATER_MS, STORE, open};
-use crate::{FlushPolicy, Hash};
+use super::{FlushPolicy, LATER_MS, STEPS, STORE, Store, keys, names, open, report, tidy};
 use std::collections::BTreeMap;
 use std::path::Path;
 use todana_engine::{Engine, Error, Found, Look};
@@ -22,9 +21,9 @@ struct Flip<'f> {
 }
 
 /// What a get gives.
-pub(super) fn get(hash: &Hash, key: &[u8]) -> Result<Option<Seen>, Error> {
+pub(super) fn get(store: &Store, key: &[u8]) -> Result<Option<Seen>, Error> {
     let mut result = Ok(None);
-    hash.get(key, hash.clock().now(), &mut |found| {
+    store.get(key, store.clock().now(), &mut |found| {
         result = match found {
             Found::Record(view) => Ok(Some(seen(&view))),
             Found::Absent(_) => Ok(None),
@@ -52,13 +51,13 @@ impl Flip<'_> {
         // Of another format number it cannot be told whether it is damage.
         let is_format = self.file == "store" && matches!(error, Error::Open(_));
         assert!(matches!(error, Error::Corrupt(_)) || is_format, "{what}: {error}");
-        assert!(error.to_string().contains(self.file), "{what}: no file in {error}");
+        assert!(names(error, self.file), "{what}: no file in {error}");
     }
 
-    fn told(&self, hash: &Hash, now: Timestamp) -> (Told, u64) {
+    fn told(&self, store: &Store, now: Timestamp) -> (Told, u64) {
         let (mut told, mut failed) = (Told::new(), 0);
-        for key in (0..40u64).map(|key| key.to_le_bytes()[..2].to_vec()) {
-            match get(hash, &key) {
+        for key in keys() {
+            match get(store, &key) {
                 Ok(Some(seen)) => drop(told.insert(key, Some(seen))),
                 Ok(None) => {}
                 Err(error) => {
@@ -69,7 +68,7 @@ impl Flip<'_> {
                 }
             }
         }
-        match state_of(hash, now) {
+        match state_of(store, now) {
             Ok(mut state) => {
                 state.remove(&b"new"[..]);
                 let same = state.iter().map(|(key, seen)| (key, Some(*seen)));
@@ -93,8 +92,8 @@ impl Flip<'_> {
             flip();
         }
         tally.points += 1;
-        let hash = match open(disk, FlushPolicy::Group) {
-            Ok(hash) => hash,
+        let store = match open(disk, FlushPolicy::Group) {
+            Ok(store) => store,
             Err(error) => {
                 tally.opens += 1;
                 return self.is_named(&error);
@@ -103,10 +102,10 @@ impl Flip<'_> {
         if is_late {
             flip();
         }
-        let now = hash.clock().advance(LATER_MS);
-        let (told, failed) = self.told(&hash, now);
+        let now = store.clock().advance(LATER_MS);
+        let (told, failed) = self.told(&store, now);
         tally.reads += u64::from(failed > 0);
-        let cut = !hash.report().cut.is_empty();
+        let cut = !report(&store).cut.is_empty();
         tally.cuts += u64::from(cut);
         let is_right = |told: &Told| match cut {
             true => was_there(told, history),
@@ -115,30 +114,32 @@ impl Flip<'_> {
         assert!(
             is_right(&told),
             "{what}: {told:?}\n{:?}\n{:?}",
-            hash.report(),
+            report(&store),
             history.states.last()
         );
 
         // What is moved is checked, and stays what it was; what is new is taken.
-        if let Err(error) = hash.compact() {
+        if let Err(error) = tidy(&store) {
             self.is_named(&error);
         }
         for _ in 0..20 {
-            hash.run_job(1, now);
+            store.run_job(1, now);
         }
         let mut wish = Wish::Put(vec![1], 0, Expiry::NEVER);
-        hash.update(b"new", now, &mut wish).unwrap_or_else(|error| panic!("{what}: {error}"));
+        if let Err(error) = store.update(b"new", now, &mut wish) {
+            self.is_named(&error);
+        }
         // What shares 16 KiB with a corrupt frame can be read once it has been moved.
-        let moved = self.told(&hash, now).0;
+        let moved = self.told(&store, now).0;
         assert!(is_right(&moved), "{what}, after a compaction: {moved:?}");
-        if let Err(error) = hash.close() {
+        if let Err(error) = store.close() {
             panic!("{what}: close: {error}");
         }
-        drop(hash);
+        drop(store);
         match open(disk, FlushPolicy::Group) {
-            Ok(hash) => {
-                hash.clock().advance(LATER_MS);
-                for (key, seen) in self.told(&hash, now).0 {
+            Ok(store) => {
+                store.clock().advance(LATER_MS);
+                for (key, seen) in self.told(&store, now).0 {
                     let before = moved.get(&key).copied();
                     let same = seen.is_none() || before.is_none_or(|s| s.is_none() || s == seen);
                     let known = before.is_some() || seen.is_none();
@@ -193,19 +194,19 @@ fn flips(run: &Run, ends: u64, stride: u64, seed: u64, tally: &mut Tally) {
 /// Flips in a store that was closed.
 fn flips_after_close(seed: u64, ends: u64, stride: u64, tally: &mut Tally) {
     let mut run = Run::new(SimDisk::new(seed), seed, format!("seed {seed}, closed"));
-    run.live(60).unwrap();
-    run.hash = None;
+    run.live(STEPS).unwrap();
+    run.store = None;
     flips(&run, ends, stride, seed, tally);
 }
 
 /// Flips in a store that lost power.
 fn flips_after_crash(seed: u64, ends: u64, stride: u64, tally: &mut Tally) {
-    let at = Run::whole(seed, 60) * 3 / 4;
+    let at = Run::whole(seed, STEPS) * 3 / 4;
     let disk = SimDisk::new(seed);
     disk.fail_at(at, Fault::PowerOff);
     let mut run = Run::new(disk, seed, format!("seed {seed}, power off at {at}"));
-    let _ = run.live(60);
-    run.hash = None;
+    let _ = run.live(STEPS);
+    run.store = None;
     flips(&run, ends, stride, seed, tally);
 }
 

@@ -1,7 +1,6 @@
 //! What was shown, and what may be found for it.
 
-use super::{LATER_MS, open};
-use crate::{FlushPolicy, Hash};
+use super::{FlushPolicy, LATER_MS, Store, open, position_of, report};
 use std::collections::{BTreeMap, HashMap};
 use todana_engine::{Cursor, Engine, Error, View};
 use todana_record::{IndexHash, Meta, Position, Timestamp};
@@ -19,17 +18,17 @@ pub(super) struct Seen {
 pub(super) fn seen(view: &View<'_>) -> Seen {
     let value = view.value.as_bytes().expect("values are in one piece");
     let digest = IndexHash::new(0).of(value);
-    Seen { len: value.len() as u64, digest, meta: view.meta, position: view.position }
+    Seen { len: value.len() as u64, digest, meta: view.meta, position: position_of(view) }
 }
 
 /// Everything that a reader sees.
 pub(super) type State = BTreeMap<Vec<u8>, Seen>;
 
-pub(super) fn state_of(hash: &Hash, now: Timestamp) -> Result<State, Error> {
+pub(super) fn state_of(store: &Store, now: Timestamp) -> Result<State, Error> {
     let mut state = State::new();
     let mut cursor = Some(Cursor::START);
     while let Some(from) = cursor {
-        cursor = hash.scan(&from, 100, now, &mut |view| {
+        cursor = store.scan(&from, 100, now, &mut |view| {
             let twice = state.insert(view.key.to_vec(), seen(view));
             assert_eq!(twice, None, "a scan shows {:?} twice", view.key);
         })?;
@@ -96,7 +95,8 @@ impl History {
 #[derive(Debug, Default, Clone)]
 pub(super) struct Ledger {
     contents: HashMap<u64, (Vec<u8>, Seen)>,
-    values: HashMap<(Vec<u8>, u64), (u64, u64)>,
+    /// Key, length and hash of the value that has a version.
+    values: HashMap<u64, (Vec<u8>, u64, u64)>,
     /// The highest position that was shown, and that of earlier lives.
     highest: Position,
     before: Position,
@@ -114,6 +114,22 @@ impl Ledger {
     }
 
     fn saw(&mut self, key: &[u8], seen: &Seen, what: &str) {
+        self.saw_position(key, seen, what);
+        let (version, before) = (seen.meta.version, self.before);
+        let value = (key.to_vec(), seen.len, seen.digest);
+        let known = self.values.entry(version).or_insert_with(|| {
+            let is_new = version > before.sequence;
+            assert!(is_new, "{what}: {key:?} has version {version}, but {before} was shown before");
+            value.clone()
+        });
+        assert_eq!(*known, value, "{what}: two values of version {version}");
+    }
+
+    /// Positions of records that are no more than bounds say nothing, and are left out of what was seen.
+    fn saw_position(&mut self, key: &[u8], seen: &Seen, what: &str) {
+        if seen.position == Position::START {
+            return;
+        }
         let Position { incarnation, sequence } = seen.position;
         let known = self.contents.entry(sequence).or_insert_with(|| {
             assert!(
@@ -125,9 +141,6 @@ impl Ledger {
             (key.to_vec(), *seen)
         });
         assert_eq!(*known, (key.to_vec(), *seen), "{what}: two contents of one position");
-        let value = (seen.len, seen.digest);
-        let known = self.values.entry((key.to_vec(), seen.meta.version)).or_insert(value);
-        assert_eq!(*known, value, "{what}: two values of one version of {key:?}");
         self.highest = self.highest.max(seen.position);
     }
 
@@ -148,23 +161,24 @@ impl Ledger {
 
 /// Opens what an accident has left and compares it with the history (C1): gives the store, and what was
 /// found.
-pub(super) fn recovered(disk: &SimDisk, history: &History, what: &str) -> (Hash, State) {
-    let hash = open(disk, FlushPolicy::Group).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let now = hash.clock().advance(LATER_MS);
-    let found = state_of(&hash, now).unwrap_or_else(|error| panic!("{what}: {error}"));
+pub(super) fn recovered(disk: &SimDisk, history: &History, what: &str) -> (Store, State) {
+    let store = open(disk, FlushPolicy::Group).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let now = store.clock().advance(LATER_MS);
+    let found = state_of(&store, now).unwrap_or_else(|error| panic!("{what}: {error}"));
     if !history.allows(&found, now) {
         let last = history.states.get(history.safe).cloned().unwrap_or_default();
         let last = left_of(&last, now);
         let differs = |key: &&Vec<u8>| found.get(*key) != last.get(*key);
-        let keys: Vec<_> = found.keys().chain(last.keys()).filter(differs).collect();
+        let keys = found.keys().chain(last.keys()).filter(differs);
+        let keys: Vec<_> = keys.map(|key| (key, found.get(key), last.get(key))).collect();
         let was_there = history.had(&found, now);
         panic!(
-            "{what}: of {} states none after {} was found (an earlier one: {was_there}); {keys:?} \
-             differ from the last safe one; {:?}",
+            "{what}: of {} states none after {} was found (an earlier one: {was_there}); at {now:?} \
+             these differ from the last safe one: {keys:?}; {:?}",
             history.states.len(),
             history.safe,
-            hash.report(),
+            report(&store),
         );
     }
-    (hash, found)
+    (store, found)
 }

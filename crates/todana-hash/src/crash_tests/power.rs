@@ -1,5 +1,6 @@
 //! The power goes off.
 
+use super::STEPS;
 use super::run::Run;
 use todana_sim::{Fault, SimDisk};
 
@@ -26,12 +27,12 @@ fn crash_points(seed: u64, steps: u32, stride: u64, crashes: u64) -> u64 {
 
 #[test]
 fn every_crash_leaves_a_prefix_with_everything_acknowledged() {
-    let points: u64 = (0..6).map(|seed| crash_points(seed, 60, 11, 2)).sum();
+    let points: u64 = (0..6).map(|seed| crash_points(seed, STEPS, 11, 2)).sum();
     println!("{points} crash points");
     assert!(points > 200);
 }
 
-/// The long tier: `cargo test --release -p todana-hash -- --ignored`.
+/// The long tier: `cargo test --release -- --ignored crash_tests`.
 #[test]
 #[ignore = "minutes long"]
 fn twenty_thousand_crash_points() {

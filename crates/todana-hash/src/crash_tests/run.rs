@@ -1,8 +1,8 @@
 //! The workload.
 
 use super::history::{History, Ledger, State, is_left_of, left_of, recovered, state_of};
-use super::{LATER_MS, START_MS, STORE, open};
-use crate::{FlushPolicy, Hash};
+use super::{FlushPolicy, LATER_MS, START_MS, STORE, Store};
+use super::{check_poison, draw_key, draw_len, open, own_change, tidied, tidy};
 use std::path::Path;
 use todana_engine::{
     Applied, Edit, Engine, Error, Level, Mutation, NewVersion, Progress, Put, Touch, UnitMutation,
@@ -52,12 +52,8 @@ impl UnitMutation for All {
     }
 }
 
-fn wish(random: &mut Generator, now: Timestamp) -> Wish {
-    let len = match random.below(12) {
-        0 => random.below(40_000),
-        1..4 => random.below(3_000),
-        _ => random.below(60),
-    };
+pub(super) fn wish(random: &mut Generator, now: Timestamp) -> Wish {
+    let len = draw_len(random);
     let value = vec![random.next_u64() as u8; len as usize];
     let expiry = match random.below(8) {
         0 => Expiry::at(now.plus_ms(random.below(100_000))),
@@ -71,31 +67,33 @@ fn wish(random: &mut Generator, now: Timestamp) -> Wish {
     }
 }
 
-fn done(progress: Progress<Applied>) -> Position {
+pub(super) fn done(progress: Progress<Applied>) -> Position {
     match progress {
         Progress::Done(applied) => applied.position,
         Progress::Pending(_) => panic!("this engine does not wait"),
     }
 }
 
-fn change(hash: &Hash, random: &mut Generator, now: Timestamp) -> Result<Position, Error> {
-    let key = |random: &mut Generator| random.below(40).to_le_bytes()[..2].to_vec();
+fn change(store: &Store, random: &mut Generator, now: Timestamp) -> Result<Position, Error> {
+    if let Some(changed) = own_change(store, random, now) {
+        return changed;
+    }
     match random.below(40) {
-        0 => hash.flush(None, now),
+        0 => store.flush(None, now),
         1..6 => {
-            let keys: Vec<Vec<u8>> = (0..1 + random.below(6)).map(|_| key(random)).collect();
+            let keys: Vec<Vec<u8>> = (0..1 + random.below(6)).map(|_| draw_key(random)).collect();
             let wishes = keys.iter().map(|_| wish(random, now)).collect();
             let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
-            hash.update_many(&keys, now, &mut All(wishes)).map(done)
+            store.update_many(&keys, now, &mut All(wishes)).map(done)
         }
-        _ => hash.update(&key(random), now, &mut wish(random, now)).map(done),
+        _ => store.update(&draw_key(random), now, &mut wish(random, now)).map(done),
     }
 }
 
 /// A life of a store, and all that was seen of it.
 pub(super) struct Run {
     pub(super) disk: SimDisk,
-    pub(super) hash: Option<Hash>,
+    pub(super) store: Option<Store>,
     pub(super) history: History,
     pub(super) ledger: Ledger,
     pub(super) what: String,
@@ -114,7 +112,7 @@ impl Run {
         let flush = if seed.is_multiple_of(2) { FlushPolicy::Group } else { FlushPolicy::Never };
         Run {
             disk,
-            hash: None,
+            store: None,
             history: History::default(),
             ledger: Ledger::default(),
             what,
@@ -128,27 +126,27 @@ impl Run {
 
     /// Opens what an accident has left, which has to be in order, for another life (C1, C3, C4).
     pub(super) fn after(&self, disk: &SimDisk, seed: u64, what: String) -> Run {
-        let (hash, found) = recovered(disk, &self.history, &what);
+        let (store, found) = recovered(disk, &self.history, &what);
         let mut next = Run::new(disk.clone(), seed, what);
         (next.flush, next.now_ms) = (FlushPolicy::Group, LATER_MS);
         next.ledger = self.ledger.clone();
         next.ledger.reborn();
-        next.hash = Some(hash);
+        next.store = Some(store);
         next.ledger.note(&State::new(), &found, next.applied(), &next.what);
         next.history.add(found, next.applied());
         next
     }
 
-    pub(super) fn hash(&self) -> &Hash {
-        self.hash.as_ref().expect("the store is open")
+    pub(super) fn store(&self) -> &Store {
+        self.store.as_ref().expect("the store is open")
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.hash().clock().advance(self.now_ms)
+        self.store().clock().advance(self.now_ms)
     }
 
     pub(super) fn applied(&self) -> Position {
-        self.hash().watermark(PartitionId(0), Level::Applied)
+        self.store().watermark(PartitionId(0), Level::Applied)
     }
 
     /// Runs the workload until it ends or fails.
@@ -161,15 +159,15 @@ impl Run {
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        let hash = open(&self.disk, self.flush)?;
-        hash.clock().advance(self.now_ms);
-        self.hash = Some(hash);
+        let store = open(&self.disk, self.flush)?;
+        store.clock().advance(self.now_ms);
+        self.store = Some(store);
         self.history.add(State::new(), Position::START);
         Ok(())
     }
 
     pub(super) fn end(&mut self) -> Result<(), Error> {
-        self.hash().close()?;
+        self.store().close()?;
         self.history.told_all();
         Ok(())
     }
@@ -177,25 +175,25 @@ impl Run {
     /// Closes and opens: nothing changes (C4).
     fn reopen(&mut self) -> Result<(), Error> {
         self.end()?;
-        self.hash = None;
+        self.store = None;
         self.resume()
     }
 
     /// Opens what was closed.
     pub(super) fn resume(&mut self) -> Result<(), Error> {
-        let hash = open(&self.disk, self.flush)?;
-        let now = hash.clock().advance(self.now_ms);
-        let state = state_of(&hash, now)?;
+        let store = open(&self.disk, self.flush)?;
+        let now = store.clock().advance(self.now_ms);
+        let state = state_of(&store, now)?;
         let before = self.history.last();
         assert_eq!(state, left_of(before, now), "{}: after a close", self.what);
-        self.hash = Some(hash);
+        self.store = Some(store);
         Ok(())
     }
 
     /// Notes what is shown after a change.
     fn note(&mut self, changed: &Result<Position, Error>) {
         let now = self.now();
-        let state = match state_of(self.hash(), now) {
+        let state = match state_of(self.store(), now) {
             Ok(state) => state,
             Err(error) => {
                 // A change in memory may still be taken when the disk has no power.
@@ -231,26 +229,26 @@ impl Run {
         if self.random.one_in(30) {
             return self.reopen();
         }
-        let hash = self.hash.as_ref().expect("the store is open");
-        let changed = change(hash, &mut self.random, now);
+        let store = self.store.as_ref().expect("the store is open");
+        let changed = change(store, &mut self.random, now);
         self.note(&changed);
         self.pass(changed)?;
         if self.random.one_in(4) {
-            self.hash().sync()?;
+            self.store().sync()?;
             self.history.told_all();
         }
         while self.random.one_in(2) {
             let job = self.random.below(2) as usize;
-            self.hash().run_job(job, now);
-            self.hash().log.check_poison()?;
+            self.store().run_job(job, now);
+            check_poison(self.store())?;
         }
         if self.random.one_in(20) {
-            let compacted = self.hash().compact();
-            self.pass(compacted)?;
+            let tidied = tidy(self.store());
+            self.pass(tidied)?;
         }
-        self.history.reclaimed += self.hash().statistics(now).segments_reclaimed;
+        self.history.reclaimed += tidied(self.store(), now);
         if self.flush == FlushPolicy::Group {
-            self.history.told(self.hash().watermark(PartitionId(0), Level::Durable));
+            self.history.told(self.store().watermark(PartitionId(0), Level::Durable));
         }
         Ok(())
     }
@@ -259,9 +257,9 @@ impl Run {
     pub(super) fn whole(seed: u64, steps: u32) -> u64 {
         let mut run = Run::new(SimDisk::new(seed), seed, format!("seed {seed}, whole"));
         run.live(steps).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        assert!(run.history.reclaimed > 0, "seed {seed}: nothing was compacted");
+        assert!(run.history.reclaimed > 0, "seed {seed}: nothing was tidied up");
         let operations = run.disk.operations();
-        run.hash = None;
+        run.store = None;
         run.after(&run.disk.kill(), seed, run.what.clone());
         operations
     }
@@ -281,10 +279,10 @@ impl Run {
         let (is_new, has_changed) =
             (second.ledger.incarnation() > before, second.ledger.highest() != told);
         assert!(is_new || !has_changed, "{what}: the incarnation has not risen");
-        second.hash().sync().unwrap_or_else(|error| panic!("{what}, second life: {error}"));
+        second.store().sync().unwrap_or_else(|error| panic!("{what}, second life: {error}"));
         second.history.told_all();
         let left = second.disk.crash(seed + 1);
         let third = second.after(&left, seed, format!("{what}, third life"));
-        third.hash().close().unwrap_or_else(|error| panic!("{what}, third life: {error}"));
+        third.store().close().unwrap_or_else(|error| panic!("{what}, third life: {error}"));
     }
 }

@@ -3,7 +3,7 @@
 use super::Opening;
 use super::load::{Entries, Loaded};
 use crate::layout::footer::{Summary, Tables};
-use crate::layout::header::{HEADER_LEN, SegmentKind};
+use crate::layout::header::SegmentKind;
 use crate::layout::narrow;
 use crate::{failed, write_footer};
 use std::io;
@@ -12,8 +12,9 @@ use todana_engine::Error;
 impl Opening {
     /// Drops the logs that do not follow what is left of the one before them.
     pub(super) fn drop_orphans(&mut self, segments: &mut Vec<Loaded>) -> Result<(), Error> {
-        let empty = narrow(HEADER_LEN);
-        let mut ends: Vec<(u64, u32)> = self.blanks.iter().map(|&(_, id)| (id, empty)).collect();
+        // One whose header was not written whole was not synced either, so nothing safe follows it, though it was
+        // empty and nothing of it is lost: what follows would name a log that is gone, as if changes were missing.
+        let mut ends: Vec<(u64, u32)> = self.blanks.iter().map(|&(_, id)| (id, 0)).collect();
         let mut lost: Option<usize> = None;
         for (at, segment) in segments.iter().enumerate() {
             if segment.header.kind != SegmentKind::Log {
