@@ -46,14 +46,21 @@ impl Tree {
     /// [`Error::Corrupt`].
     #[cold]
     pub(crate) fn fetch(&self, key: &[u8], place: Place) -> Result<(), Error> {
-        // Without the lock: others go on. What was read then may be another leaf's by now.
-        let read = self.shared.read(place);
         let pin = pin();
+        // While this moment lives, what it leads to is not written over.
+        let moment = self.present();
+        match self.shared.leaf(&pin, key, moment.sequence) {
+            End::Page(still) if still == place => {}
+            _ => return Ok(()),
+        }
+        // Without the lock: others go on.
+        let read = self.shared.read(place);
         let mut writer = self.writing.lock();
         if writer.go(&self.shared, &pin, key) != Child::Page(place) {
             return Ok(());
         }
         writer.put_leaf(&self.shared, read?);
+        drop(moment);
         writer.let_leaves_go(&self.shared, &pin);
         Ok(())
     }
