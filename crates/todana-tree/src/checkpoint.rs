@@ -1,7 +1,7 @@
 //! Checkpoints: every changed leaf as of one moment goes to a free place of the file of pages, then the outline
 //! that leads to them takes the place of the last one, as one step. Changes go on meanwhile.
 
-use crate::block::Builder;
+use crate::block::{Block, Builder};
 use crate::inner::Inner;
 use crate::leaf::Leaf;
 use crate::merge;
@@ -162,7 +162,7 @@ impl Tree {
             let way = self.shared.way(&pin, sequence, |inner| inner.find(&from), 1);
             let line = match way.end {
                 End::Leaf(leaf) => {
-                    page_of(leaf, files.store, sequence, checkpointer, run, &mut output)
+                    page_of(leaf, files.store, sequence, checkpointer, run, &mut output)?
                 }
                 End::Page(place) => Some((place, count_of(way.above))),
                 End::Gone => return Err(Error::Corrupt("a moment has lost a leaf".to_owned())),
@@ -236,6 +236,9 @@ fn count_of(above: Option<(&Inner, usize)>) -> u64 {
 
 /// The page of a leaf as of a sequence, and its records; it is made, and added to the output, if there is none yet.
 /// `None` for a leaf without records.
+///
+/// # Errors
+/// When it is longer than a page can be: nothing stores so much in a leaf.
 fn page_of<'l>(
     leaf: &'l Leaf,
     store: u64,
@@ -243,29 +246,33 @@ fn page_of<'l>(
     checkpointer: &mut Checkpointer,
     run: &mut Run,
     output: &mut Output<'l>,
-) -> Option<(Place, u64)> {
+) -> Result<Option<(Place, u64)>, Error> {
     let count = leaf.delta().map_or(0, |delta| delta.count_at(sequence));
     let changes = leaf.delta().filter(|_| count > 0).map(|delta| delta.sorted(count));
     if let Some(place) = leaf.page_as_of(sequence) {
         let more = changes.as_ref().map_or(0, |changes| changes.more(None));
-        return Some((place, (leaf.block.count() as u64).saturating_add_signed(more)));
+        return Ok(Some((place, (leaf.block.count() as u64).saturating_add_signed(more))));
     }
     let merged;
     let block = match &changes {
         None => &leaf.block,
         Some(changes) => {
-            merged = merge::whole(&leaf.block, changes, &mut checkpointer.builder)?;
+            let whole = merge::whole(&leaf.block, changes, &mut checkpointer.builder);
+            merged = whole.unwrap_or_else(Block::empty);
             &merged
         }
     };
     let len = page::units_of(block);
-    if block.count() == 0 || len >= UNITS_MAX {
-        return None;
+    if block.count() == 0 {
+        return Ok(None);
+    }
+    if len >= UNITS_MAX {
+        return Err(Error::Corrupt(format!("a leaf of {} bytes", block.len())));
     }
     let place = Place { at: checkpointer.space.take(len), len };
     run.new.push(place);
     output.push(leaf, block, place, (store, sequence));
-    Some((place, block.count() as u64))
+    Ok(Some((place, block.count() as u64)))
 }
 
 /// Pages on their way to the file.
@@ -279,13 +286,7 @@ struct Output<'l> {
 }
 
 impl<'l> Output<'l> {
-    fn push(
-        &mut self,
-        leaf: &'l Leaf,
-        block: &crate::block::Block,
-        place: Place,
-        (store, sequence): (u64, u64),
-    ) {
+    fn push(&mut self, leaf: &'l Leaf, block: &Block, place: Place, (store, sequence): (u64, u64)) {
         if self.next != place.at || self.runs.is_empty() {
             self.runs.push((place.at, self.bytes.len()));
         }
