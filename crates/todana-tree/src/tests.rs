@@ -368,7 +368,7 @@ fn a_moment_shows_units_whole() {
     }
     stop.store(true, Ordering::Relaxed);
     let rounds: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
-    assert!(rounds > 2);
+    assert!(rounds >= 2);
 }
 
 #[test]
